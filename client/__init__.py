@@ -1,0 +1,1 @@
+"""The operator's tool: build, sign, publish, deploy, run and look."""

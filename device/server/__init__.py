@@ -1,0 +1,1 @@
+"""The CoAP resources: decode the request, call, encode the answer (api.md)."""

@@ -1,0 +1,1 @@
+"""What a device keeps: slots, sequence number, key-value stores, state directory."""

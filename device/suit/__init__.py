@@ -1,0 +1,1 @@
+"""Signed updates: keys, COSE, strict CBOR, manifests, plan, install (suit.md)."""

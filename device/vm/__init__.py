@@ -1,0 +1,1 @@
+"""What a program is: instruction set, layouts, verifier, memory, helpers, engines."""

@@ -1,0 +1,163 @@
+"""Guest memory: the map, the regions and the one check that every access goes through.
+
+Guest addresses are 32 bit (programs.md section 3). An access of n bytes is legal only when it lies
+wholly inside one region that allows it; everything else is ILLEGAL_MEM. Helpers and all engines use the
+same regions at the same addresses, so pointer values are equal whatever runs the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from device.vm.faults import FaultCode, GuestFault
+
+ADDRESS_MASK: Final = 0xFFFFFFFF
+RODATA_BASE: Final = 0x10000000
+DATA_BASE: Final = 0x20000000
+STACK_TOP: Final = 0x20101000
+CONTEXT_BASE: Final = 0x20200000
+PACKET_VIEW_BASE: Final = 0x20210000
+PACKET_BUFFER_BASE: Final = 0x20220000
+EXTRA_BASE: Final = 0x20300000
+EXTRA_STRIDE: Final = 0x10000
+MAX_EXTRA_REGIONS: Final = 16
+MAX_REGION_BYTES: Final = 65_536
+FRAME_SIZE: Final = 512
+MAX_FRAMES: Final = 8
+
+
+class Region:
+    """A run of guest bytes with one permission.
+
+    `data` backs the bytes from `origin` on; the accessible part is [`base`, `end`). The two differ only
+    for the stack, whose accessible part grows downwards with the call depth.
+    """
+
+    __slots__ = ("base", "data", "end", "name", "origin", "writable")
+
+    def __init__(self, name: str, base: int, data: bytearray | memoryview, *, writable: bool) -> None:
+        self.name = name
+        self.base = base
+        self.origin = base
+        self.data = data
+        self.end = base + len(data)
+        self.writable = writable
+
+
+class Stack(Region):
+    """The stack: `frames` frames of `frame_size` bytes below STACK_TOP, one of them active at first."""
+
+    __slots__ = ("frame_size",)
+
+    def __init__(self, frame_size: int = FRAME_SIZE, frames: int = MAX_FRAMES) -> None:
+        size = frame_size * frames
+        super().__init__("stack", STACK_TOP - size, bytearray(size), writable=True)
+        self.frame_size = frame_size
+        self.activate(1)
+
+    def activate(self, frames: int) -> None:
+        """Make the topmost `frames` frames accessible."""
+        self.base = STACK_TOP - frames * self.frame_size
+
+
+class GuestMemory:
+    """The regions of one run. Regions of length 0 do not exist."""
+
+    __slots__ = ("regions", "stack")
+
+    def __init__(self, regions: Sequence[Region], stack: Stack | None = None) -> None:
+        self.stack = stack or Stack()
+        self.regions: tuple[Region, ...] = (self.stack, *(region for region in regions if len(region.data)))
+
+    def find(self, address: int, size: int, *, write: bool, access: str = "") -> tuple[Region, int]:
+        """The region that holds [address, address + size) and the offset in its data.
+
+        Raises GuestFault ILLEGAL_MEM. `size` is at least 1; `access` words the fault ("load", "store"
+        by default).
+        """
+        for region in self.regions:
+            if region.base <= address and address + size <= region.end:
+                if write and not region.writable:
+                    break
+                return region, address - region.origin
+        raise self._fault(address, size, write, access or ("store" if write else "load"))
+
+    def load(self, address: int, size: int) -> int:
+        """Read `size` bytes (1, 2, 4, 8), little-endian, zero-extended."""
+        region, offset = self.find(address, size, write=False)
+        return int.from_bytes(region.data[offset : offset + size], "little")
+
+    def store(self, address: int, size: int, value: int) -> None:
+        """Write the low `size` bytes of `value`, little-endian."""
+        region, offset = self.find(address, size, write=True)
+        region.data[offset : offset + size] = (value & ((1 << size * 8) - 1)).to_bytes(size, "little")
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes for a helper; size 0 is always legal."""
+        if size == 0:
+            return b""
+        region, offset = self.find(address, size, write=False, access="read")
+        return bytes(region.data[offset : offset + size])
+
+    def write(self, address: int, payload: bytes) -> None:
+        """Write bytes for a helper; none is always legal."""
+        if payload:
+            region, offset = self.find(address, len(payload), write=True, access="write")
+            region.data[offset : offset + len(payload)] = payload
+
+    def check_writable(self, address: int, size: int) -> None:
+        """Fault now if a later `write` of `size` bytes would; size 0 is always legal."""
+        if size:
+            self.find(address, size, write=True, access="write")
+
+    def check_readable(self, address: int, size: int) -> None:
+        """Fault now if a later `read` of `size` bytes would; size 0 is always legal."""
+        if size:
+            self.find(address, size, write=False, access="read")
+
+    def read_string(self, address: int, limit: int | None = None) -> bytes:
+        """The bytes before a NUL that lies, with them, in one region, within `limit` bytes in all.
+
+        Raises GuestFault when the region ends first, or the limit.
+        """
+        region, offset = self.find(address, 1, write=False, access="read")
+        available = region.end - address
+        window = available if limit is None else min(limit, available)
+        found = bytes(region.data[offset : offset + window])
+        length = found.find(0)
+        if length < 0:
+            raise self._fault(
+                address, window + 1 if window == available else window, False, "read", "unterminated string: "
+            )
+        return found[:length]
+
+    def _fault(self, address: int, size: int, write: bool, access: str, prefix: str = "") -> GuestFault:
+        place = self.describe(address, size, write)
+        plural = "" if size == 1 else "s"
+        return GuestFault(
+            FaultCode.ILLEGAL_MEM,
+            f"{prefix}{access} of {size} byte{plural} at 0x{address:08x} ({place})",
+            address=address,
+            size=size,
+            access=access,
+            region=place,
+        )
+
+    def describe(self, address: int, size: int, write: bool) -> str:
+        """Where an access lies, in words: the nearest region and the distance to it."""
+        for region in self.regions:
+            if region.base <= address < region.end:
+                if address + size > region.end:
+                    return f"{address + size - region.end} beyond the end of {region.name}"
+                if write and not region.writable:
+                    return f"{region.name} is read-only"
+        best: tuple[int, str] | None = None
+        for region in self.regions:
+            if address < region.base:
+                distance, words = region.base - address, f"{region.base - address} below {region.name}"
+            else:
+                distance, words = address - region.end, f"{address - region.end} above {region.name}"
+            if best is None or distance < best[0]:
+                best = (distance, words)
+        return best[1] if best else "no region"

@@ -1,0 +1,1 @@
+"""The CoAP file server and device directory."""
