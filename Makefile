@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test check lint types nightly keys clean
+.PHONY: install demo test check lint types test-docker nightly keys clean
 
 install: $(STAMP)
 
@@ -28,8 +28,22 @@ types: $(STAMP)
 
 check: lint types test
 
+# Brings up docker-compose.yml and drives it; skipped, loudly, where no Docker engine runs.
+test-docker: $(STAMP)
+	$(BIN)/python -m pytest -m docker
+
+# The long forms of the fuzz tests.
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m nightly
+
+# A key pair for a client on the host; the devices of docker-compose.yml trust it through MICROBPF_TRUSTED.
+keys: keys/trusted/operator.pem.pub
+
+keys/trusted/operator.pem.pub: | $(STAMP)
+	mkdir -p keys/operator keys/trusted
+	$(BIN)/client keygen --to keys/operator/default.pem
+	cp keys/operator/default.pem.pub $@
+	@echo 'export MICROBPF_KEY=keys/operator/default.pem MICROBPF_TRUSTED=./keys/trusted'
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
