@@ -11,11 +11,14 @@ details, the client as text and as JSON; nobody else formats errors.
     ├── StorageError         a slot, store or state directory that cannot be read or written
     ├── RequestError         something was asked for that this device cannot do
     │   ├── MalformedRequest     payload, types, unknown fields
+    │   ├── Forbidden            this peer, or anybody, may not do that here
     │   ├── NotFound             no such resource, slot, job
     │   ├── MethodNotAllowed     the resource does not offer the method
     │   ├── NotAcceptable        the answer does not exist in the format asked for
     │   ├── UnsupportedFormat    the content-format of the payload is not offered
     │   ├── Conflict             the state forbids it now (slot empty, slot in use)
+    │   ├── PreconditionFailed   If-Match or If-None-Match does not hold
+    │   ├── Incomplete           blocks of a body are missing; send it again from the start
     │   ├── TooLarge             a request over a limit
     │   ├── Unprocessable        understood, and refused (a helper outside the list)
     │   └── Unavailable          no place free; come back after `retry_after_s`
@@ -123,6 +126,13 @@ class MalformedRequest(RequestError):
     default_code = "malformed"
 
 
+class Forbidden(RequestError):
+    """Something that this peer, or anybody, may not do here."""
+
+    title = "Forbidden"
+    default_code = "forbidden"
+
+
 class NotFound(RequestError):
     """No such resource, slot or job."""
 
@@ -156,6 +166,20 @@ class Conflict(RequestError):
 
     title = "Conflict"
     default_code = "conflict"
+
+
+class PreconditionFailed(RequestError):
+    """If-Match or If-None-Match does not hold."""
+
+    title = "Precondition failed"
+    default_code = "precondition-failed"
+
+
+class Incomplete(RequestError):
+    """Blocks of a body are missing or out of order; send it again from the start (RFC 7959 section 2.9.2)."""
+
+    title = "Request body incomplete"
+    default_code = "incomplete"
 
 
 class TooLarge(RequestError):

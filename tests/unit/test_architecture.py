@@ -20,7 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device.suit": ("device.errors", "device.storage", "device.suit"),
     "device.api": ("device.errors", "device.vm", "device.suit"),
     "device.transport": ("device.errors", "device.api", "device.transport"),
-    "device.resource": ("device.errors", "device.api", "device.transport"),
+    "device.resource": ("device.errors", "device.api", "device.transport", "device.resource"),
     "device.log": ("device",),
     "device.execution": ("device",),
     "device.node": ("device",),

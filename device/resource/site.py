@@ -1,0 +1,109 @@
+"""The tree of resources of one server, and its `/.well-known/core`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from aiocoap import Message
+from aiocoap.pipe import Pipe
+from aiocoap.resource import Site
+from aiocoap.util.linkformat import Link, LinkFormat
+
+from device.errors import MalformedRequest, MicroBpfError, NotAcceptable, NotFound, RequestError
+from device.resource.base import BoundedResource
+from device.resource.problems import problem_message
+from device.resource.transfers import Transfers
+
+LINK_FORMAT: Final = 40
+
+# RFC 7252 section 5.4.1: an option with an odd number that the server does not know refuses the request.
+_UNDERSTOOD: Final = frozenset({1, 3, 5, 7, 11, 15, 17, 23, 27})
+_REPEATABLE: Final = frozenset({1, 11, 15})
+_PROXY: Final = frozenset({35, 39})
+
+
+class BoundedSite(Site):  # type: ignore[misc]  # aiocoap has no annotations
+    """aiocoap's Site that answers every error as problem details and keeps to RFC 7252's critical options.
+
+    A child gets the request as it came: no path is stripped and no message copied, which is the larger
+    part of what aiocoap's own dispatch costs. A child that is `PathCapable` gets everything below its path.
+    """
+
+    def __init__(self, transfers: Transfers) -> None:
+        super().__init__()
+        self.transfers = transfers
+
+    async def render_to_pipe(self, pipe: Pipe) -> None:
+        """Hand the request to its resource, or answer what is wrong with it."""
+        request = pipe.request
+        try:
+            check_options(request)
+            child = self.child(request.opt.uri_path)
+        except MicroBpfError as error:
+            pipe.add_response(problem_message(error, request.opt.accept), is_last=True)
+            return
+        await child.render_to_pipe(pipe)
+
+    def child(self, path: tuple[str, ...]) -> BoundedResource:
+        """The resource at exactly this path, else the nearest sub-site above it. Raises NotFound."""
+        found = self._resources.get(path)
+        for end in range(len(path), -1, -1):
+            found = found or self._subsites.get(path[:end])
+        if found is None:
+            raise NotFound("no such resource", where="/" + "/".join(path), hint="see /.well-known/core")
+        return found  # type: ignore[no-any-return]  # children are what add_resource got
+
+
+class WellKnownCore(BoundedResource):
+    """GET /.well-known/core with the filter of RFC 6690 section 4.1."""
+
+    ct = LINK_FORMAT
+
+    def __init__(self, transfers: Transfers, links: Callable[[], LinkFormat]) -> None:
+        super().__init__(transfers)
+        self._links = links
+
+    async def render_get(self, request: Message) -> Message:
+        """The links, those that match if the query says so."""
+        links = [link for link in self._links().links if matches(link, request.opt.uri_query)]
+        return link_format(request, links)
+
+
+def check_options(request: Message) -> None:
+    """Refuse proxying, critical options that are not understood here, and repeats of those that are."""
+    seen = set()
+    for option in request.opt.option_list():
+        number = int(option.number)
+        if number in _PROXY:
+            raise RequestError("this server is no proxy", code="proxying")
+        if not number & 1:
+            continue
+        if number not in _UNDERSTOOD or (number in seen and number not in _REPEATABLE):
+            raise MalformedRequest(f"option {number} is not understood here", code="bad-option")
+        seen.add(number)
+
+
+def link_format(request: Message, links: Iterable[Link]) -> Message:
+    """Links as an answer. Raises NotAcceptable when Accept asks for anything else."""
+    if request.opt.accept not in (None, LINK_FORMAT):
+        raise NotAcceptable("links are offered as application/link-format (40)", where="Accept")
+    return Message(payload=str(LinkFormat(links)).encode(), content_format=LINK_FORMAT)
+
+
+def matches(link: Link, query: Iterable[str]) -> bool:
+    """Whether a link fits every `name=value` of a query; a trailing `*` in a value stands for anything.
+
+    A term without `=` asks for nothing. Values of `rt`, `if`, `rel` and `ct` are lists with spaces.
+    """
+    return all(_matches_term(link, *term.split("=", 1)) for term in query if "=" in term)
+
+
+def _matches_term(link: Link, name: str, wanted: str) -> bool:
+    pairs = [("href", link.href), *link.attr_pairs]
+    values = [value or "" for key, value in pairs if key == name]
+    if name in ("rt", "if", "rel", "ct", "et"):
+        values = [part for value in values for part in value.split(" ")]
+    if wanted.endswith("*"):
+        return any(value.startswith(wanted[:-1]) for value in values)
+    return wanted in values

@@ -1,0 +1,281 @@
+"""Block-wise transfers as a client, that believe nothing they are not shown (RFC 7959).
+
+aiocoap's own assembly accepts bodies of any length and restarts in the middle. Here every block must be the
+one that was asked for: same ETag, next number, no larger size, full unless it is the last, and together no
+more than was announced or than the limit; anything else ends the transfer with TransportError `protocol`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiocoap import Code, Message
+from aiocoap.optiontypes import BlockOption
+
+from device.errors import TooLarge, TransportError
+from device.transport.exchange import exchange, expect_success, transport_url
+from device.transport.stack import CoapContext
+from device.transport.timing import LAN, Timing
+
+MAX_ANSWER: Final = 1024 * 1024
+"""Bytes of an answer that `request` takes, when it is not told otherwise."""
+
+_LARGEST: Final = 1024
+_MAX_SZX: Final = 6
+
+Progress = Callable[[int, int | None], None]
+
+
+async def request(
+    context: CoapContext,
+    message: Message,
+    *,
+    timeout_s: float,
+    timing: Timing = LAN,
+    block_size: int = _LARGEST,
+    limit: int = MAX_ANSWER,
+) -> Message:
+    """Send a request of any length and return the whole answer, whatever its code is.
+
+    `timeout_s` covers all blocks of both. Raises TransportError (`timeout`, `unreachable`, `protocol`,
+    `changed`), and TooLarge for an answer of more than `limit` bytes.
+    """
+    async with _deadline(timeout_s, message):
+        step = _Step(context, timeout_s, timing)
+        answer = await _push(step, message, block_size)
+        body = _Body(answer, limit, _LARGEST)
+        while body.more:
+            answer = await step(_next(message, answer, body))
+            body.add(answer)
+    answer.payload = bytes(body.data)
+    answer.opt.block2 = None
+    return answer
+
+
+async def download(
+    context: CoapContext,
+    url: str,
+    *,
+    limit: int,
+    block_size: int = 64,
+    timeout_s: float | None = None,
+    timing: Timing = LAN,
+    progress: Progress | None = None,
+) -> bytes:
+    """GET a representation of at most `limit` bytes, asking for blocks of `block_size`.
+
+    Without `timeout_s` the deadline grows with the size. `progress(received, announced)` is called after
+    every block. Raises TooLarge as soon as more than `limit` bytes are announced or to come, RemoteError for
+    an answer that is no success, TransportError for everything that is no proper transfer.
+    """
+    target = transport_url(url)
+    size = _power_of_two(block_size)
+    if timeout_s is None:
+        timeout_s = allowance_s(limit, size, timing)
+    first = target.message(Code.GET, block2=(0, False, _szx(size)), size2=0)
+    async with _deadline(timeout_s, first):
+        step = _Step(context, timeout_s, timing)
+        answer = await step(first)
+        body = _Body(_content(answer), limit, size)
+        _report(progress, body)
+        while body.more:
+            answer = await step(_next(first, answer, body))
+            body.add(_content(answer))
+            _report(progress, body)
+    return bytes(body.data)
+
+
+async def upload(
+    context: CoapContext,
+    url: str,
+    payload: bytes,
+    *,
+    if_none_match: bool = False,
+    if_match: bytes | None = None,
+    content_format: int | None = None,
+    block_size: int = _LARGEST,
+    timeout_s: float | None = None,
+    timing: Timing = LAN,
+) -> Message:
+    """PUT a representation, in blocks where it is longer than one; returns the answer, whatever its code is.
+
+    `if_match` is the ETag that is to be replaced, `if_none_match` keeps what is there (4.12).
+    """
+    options: dict[str, Any] = {"content_format": content_format, "if_none_match": if_none_match}
+    message = transport_url(url).message(Code.PUT, payload, **options)
+    if if_match is not None:
+        message.opt.if_match = [if_match]
+    if timeout_s is None:
+        timeout_s = allowance_s(len(payload), block_size, timing)
+    return await request(context, message, timeout_s=timeout_s, timing=timing, block_size=block_size)
+
+
+def allowance_s(size: int, block_size: int, timing: Timing) -> float:
+    """Seconds that a transfer of `size` bytes may take: one stall, and a few repetitions for every block."""
+    blocks = -(-size // _power_of_two(block_size))
+    return timing.stall_s + 3 * timing.ack_timeout_s * (blocks + 1)
+
+
+class _Step:
+    """One message after the other to the same peer: found once, and never waited for longer than a stall."""
+
+    def __init__(self, context: CoapContext, timeout_s: float, timing: Timing) -> None:
+        self._context = context
+        self._timing = timing
+        self._timeout_s = timeout_s
+        self._remote: Any = None
+
+    async def __call__(self, message: Message) -> Message:
+        if self._remote is not None:
+            message.remote = self._remote
+        answer = await exchange(self._context, message, timeout_s=self._timeout_s, timing=self._timing)
+        self._remote = answer.remote
+        # From the second block on the peer is known to be there: silence is a fault, not patience.
+        self._timeout_s = min(self._timeout_s, self._timing.stall_s)
+        return answer
+
+
+class _Body:
+    """An answer as far as it has come."""
+
+    def __init__(self, first: Message, limit: int, size: int) -> None:
+        self.data = bytearray()
+        self.announced: int | None = None
+        self.size = size
+        self._limit = limit
+        self._etag = first.opt.etag
+        self.more = False
+        if first.opt.block2 is None:
+            self._announce(first.opt.size2)
+            self._append(first.payload, more=False)
+        else:
+            self.add(first)
+
+    def add(self, answer: Message) -> None:
+        """Append the block that was asked for, or raise."""
+        block = answer.opt.block2
+        if block is None:
+            raise _broken("an answer without block number in the middle of a transfer")
+        if block.size_exponent > _MAX_SZX or block.size > self.size:
+            raise _broken(f"a block of {block.size} bytes where {self.size} were asked for")
+        if block.start != len(self.data):
+            raise _broken(f"block {block.block_number} is not the one that was asked for")
+        if answer.opt.etag != self._etag:
+            raise TransportError(
+                "the file was replaced during the transfer (ETag)", code="changed", hint="try again"
+            )
+        if len(answer.payload) > block.size or (block.more and len(answer.payload) != block.size):
+            raise _broken(f"{len(answer.payload)} bytes in a block of {block.size}")
+        if self.data and not answer.payload:
+            raise _broken("an empty block")
+        self.size = block.size
+        self._announce(answer.opt.size2)
+        self._append(answer.payload, more=block.more)
+
+    def _announce(self, size: int | None) -> None:
+        if size is None:
+            return
+        if self.announced not in (None, size):
+            raise _broken("the announced size changed")
+        self.announced = size
+        if size > self._limit:
+            raise TooLarge(f"{size} bytes are announced, {self._limit} is the limit", limit=self._limit)
+
+    def _append(self, payload: bytes, *, more: bool) -> None:
+        self.data += payload
+        self.more = more
+        if len(self.data) + more > self._limit:
+            raise TooLarge(f"more than {self._limit} bytes", limit=self._limit)
+        if self.announced is None:
+            return
+        if len(self.data) + more > self.announced:
+            raise _broken(f"more than the {self.announced} bytes announced")
+        if not more and len(self.data) < self.announced:
+            raise _broken(f"{len(self.data)} of the {self.announced} bytes announced")
+
+
+async def _push(step: _Step, message: Message, block_size: int) -> Message:
+    """Send the request, in blocks where its payload is longer than one; the answer to the last of them."""
+    size = _power_of_two(block_size)
+    payload = message.payload
+    if len(payload) <= size:
+        return await step(message)
+    sent = 0
+    while True:
+        more = sent + size < len(payload)
+        part = _like(message, payload[sent : sent + size])
+        part.opt.block1 = (sent // size, more, _szx(size))
+        if sent == 0:
+            part.opt.size1 = len(payload)
+        answer = await step(part)
+        if answer.code != Code.CONTINUE:
+            return answer
+        if not more:
+            raise _broken("2.31 Continue after the last block")
+        sent += size
+        size = _agreed(answer.opt.block1, part.opt.block1)
+
+
+def _agreed(answered: BlockOption.BlockwiseTuple | None, sent: BlockOption.BlockwiseTuple) -> int:
+    """The block size to go on with: the peer may ask for a smaller one (RFC 7959 section 2.5)."""
+    if answered is None or answered.block_number != sent.block_number:
+        raise _broken("another block was acknowledged than was sent")
+    return int(min(answered.size, sent.size))
+
+
+def _next(message: Message, answer: Message, body: _Body) -> Message:
+    asking = _like(message, b"")
+    asking.opt.observe = None
+    asking.opt.block1 = asking.opt.size1 = asking.opt.size2 = None
+    asking.remote = answer.remote
+    asking.opt.block2 = (len(body.data) // body.size, False, _szx(body.size))
+    return asking
+
+
+def _like(message: Message, payload: bytes) -> Message:
+    """A new message with the same code, options and peer."""
+    made = Message(code=message.code, payload=payload)
+    made.remote = message.remote
+    for option in message.opt.option_list():
+        made.opt.add_option(option)
+    return made
+
+
+def _content(answer: Message) -> Message:
+    expect_success(answer)
+    if answer.code != Code.CONTENT:
+        raise _broken(f"{answer.code.dotted} in answer to GET")
+    return answer
+
+
+def _report(progress: Progress | None, body: _Body) -> None:
+    if progress is not None:
+        progress(len(body.data), body.announced)
+
+
+def _szx(size: int) -> int:
+    return size.bit_length() - 5
+
+
+def _power_of_two(size: int) -> int:
+    """The largest block size of RFC 7959 (16 to 1024) that is no larger than `size`."""
+    return 1 << max(4, min(size, _LARGEST).bit_length() - 1)
+
+
+def _broken(reason: str) -> TransportError:
+    return TransportError(f"the transfer is broken: {reason}", code="protocol")
+
+
+@asynccontextmanager
+async def _deadline(timeout_s: float, message: Message) -> AsyncIterator[None]:
+    peer = getattr(message.remote, "hostinfo", None) or "the peer"
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise TransportError(
+            f"{peer} did not complete the transfer within {timeout_s:.3g} s", code="timeout", where=peer
+        ) from None

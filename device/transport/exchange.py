@@ -1,0 +1,101 @@
+"""One request and its answer, under a deadline: whatever goes wrong is a TransportError.
+
+`timeout` nobody answered in time; `unreachable` the network or the host says that nobody is there;
+`protocol` the peer answered something that CoAP does not allow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiocoap import Message, error
+
+from device.api import Problem
+from device.errors import ConfigError, RemoteError, TransportError
+from device.transport.address import Url, parse_url
+from device.transport.stack import CoapContext
+from device.transport.timing import Timing, tuning
+
+
+async def exchange(context: CoapContext, message: Message, *, timeout_s: float, timing: Timing) -> Message:
+    """Send one message and wait for the one that answers it, without any block-wise transfer.
+
+    Nothing is left behind when this is cancelled: the message is not repeated any more.
+    """
+    message.transport_tuning = tuning(timing)
+    peer = _name(message)
+    try:
+        async with asyncio.timeout(timeout_s), context.gate:
+            await context.count_request()
+            answer: Message = await context.request(message, handle_blockwise=False).response
+    except TimeoutError:
+        context.give_up(message)
+        raise TransportError(
+            f"{peer} did not answer within {timeout_s:g} s", code="timeout", where=peer
+        ) from None
+    except asyncio.CancelledError:
+        context.give_up(message)
+        raise
+    except (error.Error, OSError, ValueError) as reason:
+        raise _translated(reason, peer) from reason
+    return answer
+
+
+def remote_error(answer: Message) -> RemoteError:
+    """An answer that is an error, as RemoteError: with the peer's own problem details where it sent them."""
+    status = answer.code.dotted
+    problem = Problem.from_payload(answer.payload, answer.opt.content_format)
+    if problem is None:
+        text = (
+            answer.payload[:200].decode("utf-8", "replace") if answer.payload else answer.code.name_printable
+        )
+        return RemoteError(text, status=status, title=answer.code.name_printable)
+    return RemoteError(
+        problem.detail or problem.title,
+        status=status,
+        title=problem.title,
+        code=problem.code,
+        where=problem.where,
+        hint=problem.hint,
+        extra=problem.extra,
+    )
+
+
+def expect_success(answer: Message) -> Message:
+    """The answer, if its code is 2.xx. Raises RemoteError."""
+    if not answer.code.is_successful():
+        raise remote_error(answer)
+    return answer
+
+
+def transport_url(text: str) -> Url:
+    """A URL to send to. Raises TransportError `address` where a person's argument would be a ConfigError."""
+    try:
+        return parse_url(text)
+    except ConfigError as reason:
+        raise TransportError(reason.detail, code="address", where=text, hint=reason.hint) from reason
+
+
+def _translated(reason: Exception, peer: str) -> TransportError:
+    if isinstance(reason, error.TimeoutError):
+        return TransportError(f"{peer} did not answer", code="timeout", where=peer)
+    if isinstance(reason, error.MessageError):
+        return TransportError(f"{peer} rejected the message", code="protocol", where=peer)
+    if isinstance(reason, error.ResolutionError):
+        return TransportError(
+            f"{peer} is not known here", code="unreachable", where=peer, hint="check the name"
+        )
+    if isinstance(reason, error.LibraryShutdown):
+        return TransportError(f"the connection to {peer} was closed", code="unreachable", where=peer)
+    if isinstance(reason, error.NetworkError | OSError):
+        cause: Any = reason.__cause__ or reason
+        detail = getattr(cause, "strerror", None) or str(cause)
+        hint = "is it started, and is the port right?" if "refused" in detail.lower() else ""
+        return TransportError(f"{peer}: {detail}", code="unreachable", where=peer, hint=hint)
+    return TransportError(f"{peer}: {reason or type(reason).__name__}", code="protocol", where=peer)
+
+
+def _name(message: Message) -> str:
+    hostinfo: str = getattr(message.remote, "hostinfo", "") or "the peer"
+    return hostinfo

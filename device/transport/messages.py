@@ -1,0 +1,56 @@
+"""aiocoap's message layer with our timing, and three things it cannot say or do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiocoap import Message
+from aiocoap.messagemanager import MessageManager
+from aiocoap.numbers.constants import TransportTuning
+from aiocoap.tokenmanager import TokenManager
+
+
+class BoundedMessages(MessageManager):  # type: ignore[misc]  # aiocoap has no annotations
+    """The message layer of one socket (RFC 7252 section 4)."""
+
+    def __init__(self, tokens: TokenManager, message_tuning: TransportTuning) -> None:
+        super().__init__(tokens)
+        self._tuning = message_tuning
+
+    def dispatch_message(self, message: Message) -> None:
+        """Take in one message; how long it is remembered is ours to say."""
+        message.transport_tuning = self._tuning
+        message.manager = self
+        super().dispatch_message(message)
+
+    def awaits_ack(self, remote: Any) -> bool:
+        """Whether a confirmable message to this peer is under way."""
+        return remote in self._backlogs
+
+    def give_up(self, message: Message) -> None:
+        """Stop repeating a message that nobody waits for, and send what waits behind it.
+
+        aiocoap repeats it to the end, holds back all later ones to that peer until then, and fails them too.
+        """
+        if message.mid is None or not self._active_exchanges:
+            return
+        backlog = self._backlogs.get(message.remote, [])
+        backlog[:] = [item for item in backlog if item[0] is not message]
+        exchange = self._active_exchanges.pop((message.remote, message.mid), None)
+        if exchange is not None:
+            exchange[1].cancel()
+            self._continue_backlog(message.remote)
+
+
+def awaiting_ack(request: Message) -> bool:
+    """Whether something confirmable that was sent to the peer of this incoming request is unacknowledged."""
+    manager: BoundedMessages | None = getattr(request, "manager", None)
+    return manager is not None and manager.awaits_ack(request.remote)
+
+
+def peer_host(message: Message) -> str:
+    """The address of the peer that a message came from, without port; IPv4 in its usual form."""
+    hostinfo: str = message.remote.hostinfo
+    if hostinfo.startswith("["):
+        return hostinfo[1 : hostinfo.index("]")]
+    return hostinfo.partition(":")[0]
