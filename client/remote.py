@@ -1,0 +1,109 @@
+"""One device as its operator sees it: the resources of api.md as typed calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from client.connection import Connection
+from client.directory import Target
+from client.exchange import DELETE, GET, POST, PUT
+from device.api import (
+    DeviceInfo,
+    ExecAnswer,
+    ExecRequest,
+    LogPage,
+    Message,
+    SlotInfo,
+    SlotList,
+    StoreListing,
+    UpdateStatus,
+)
+from device.errors import MalformedRequest, TransportError
+
+M = TypeVar("M", bound=Message)
+
+_ANSWER_MARGIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDevice:
+    """A device behind a connection. Every call raises TransportError or RemoteError.
+
+    Answers are read leniently (a newer device may say more); one that misses what belongs in it is a
+    TransportError with code `protocol`.
+    """
+
+    connection: Connection
+    target: Target
+
+    async def info(self) -> DeviceInfo:
+        """GET /device."""
+        return await self._get("/device", DeviceInfo)
+
+    async def slots(self) -> SlotList:
+        """GET /slots."""
+        return await self._get("/slots", SlotList)
+
+    async def slot(self, number: int) -> SlotInfo:
+        """GET /slots/{n}."""
+        return await self._get(f"/slots/{number}", SlotInfo)
+
+    async def undeploy(self, number: int) -> None:
+        """DELETE /slots/{n}."""
+        await self.connection.ask(DELETE, self.target.url(f"/slots/{number}"))
+
+    async def execute(self, number: int, request: ExecRequest) -> ExecAnswer:
+        """POST /slots/{n}/exec; waits as long as the request may take, and a little more."""
+        url = self.target.url(f"/slots/{number}/exec")
+        deadline = request.timeout_ms / 1000 + _ANSWER_MARGIN_S
+        answer = await self.connection.ask(POST, url, request.to_map(), timeout_s=deadline)
+        return self._read(ExecAnswer, answer, url)
+
+    async def store(self, slot: int | None = None) -> StoreListing:
+        """GET /store/global, or the local store of a slot."""
+        return await self._get(_store_path(slot), StoreListing)
+
+    async def set_store(self, changes: Mapping[str, int | None], slot: int | None = None) -> None:
+        """PUT to a store; None deletes a key. All or nothing."""
+        await self.connection.ask(PUT, self.target.url(_store_path(slot)), dict(changes))
+
+    async def log(self, since: int = 0) -> LogPage:
+        """GET /log from line `since` on."""
+        return await self._get(f"/log?since={since}", LogPage)
+
+    async def follow_log(self, since: int) -> AsyncGenerator[LogPage, None]:
+        """The log from line `since` on, now and whenever it grows (Observe)."""
+        url = self.target.url(f"/log?since={since}")
+        async with aclosing(self.connection.observe(url)) as answers:
+            async for answer in answers:
+                yield self._read(LogPage, answer, url)
+
+    async def trigger(self, url: str) -> None:
+        """POST /suit/trigger: fetch and apply the manifest at `url`."""
+        await self.connection.text(POST, self.target.url("/suit/trigger"), url.encode())
+
+    async def status(self) -> UpdateStatus:
+        """GET /suit/status."""
+        return await self._get("/suit/status", UpdateStatus)
+
+    async def _get(self, path: str, kind: type[M]) -> M:
+        url = self.target.url(path)
+        return self._read(kind, await self.connection.ask(GET, url), url)
+
+    def _read(self, kind: type[M], answer: Any, url: str) -> M:
+        try:
+            return kind.from_map(answer, strict=False)
+        except MalformedRequest as error:
+            raise TransportError(
+                f"the answer of {url} is not what api.md says: {error.detail}",
+                code="protocol",
+                where=url,
+                hint="is it a micro-bpf device, and of this version?",
+            ) from error
+
+
+def _store_path(slot: int | None) -> str:
+    return "/store/global" if slot is None else f"/store/slots/{slot}"
