@@ -24,18 +24,20 @@ Raise errors of `device.errors`; the table that gives them CoAP codes is `proble
 
 from device.resource.base import BoundedResource
 from device.resource.problems import problem_message, problem_of, status_of
-from device.resource.site import BoundedSite, WellKnownCore, link_format, matches
+from device.resource.site import BoundedSite, Facts, WellKnownCore, facts_of, fits, link_format
 from device.resource.transfers import Limits, Transfers, etag_of
 
 __all__ = [
     "BoundedResource",
     "BoundedSite",
+    "Facts",
     "Limits",
     "Transfers",
     "WellKnownCore",
     "etag_of",
+    "facts_of",
+    "fits",
     "link_format",
-    "matches",
     "problem_message",
     "problem_of",
     "status_of",

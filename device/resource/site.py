@@ -33,6 +33,7 @@ class BoundedSite(Site):  # type: ignore[misc]  # aiocoap has no annotations
     def __init__(self, transfers: Transfers) -> None:
         super().__init__()
         self.transfers = transfers
+        self._aliases: dict[tuple[str, ...], BoundedResource] = {}
 
     async def render_to_pipe(self, pipe: Pipe) -> None:
         """Hand the request to its resource, or answer what is wrong with it."""
@@ -45,14 +46,19 @@ class BoundedSite(Site):  # type: ignore[misc]  # aiocoap has no annotations
             return
         await child.render_to_pipe(pipe)
 
+    def add_alias(self, path: list[str], resource: BoundedResource) -> None:
+        """Have a resource answer at one more path, of which `/.well-known/core` says nothing."""
+        self._aliases[tuple(path)] = resource
+
     def child(self, path: tuple[str, ...]) -> BoundedResource:
         """The resource at exactly this path, else the nearest sub-site above it. Raises NotFound."""
-        found = self._resources.get(path)
+        for exact in (self._resources, self._aliases):
+            if path in exact:
+                return exact[path]
         for end in range(len(path), -1, -1):
-            found = found or self._subsites.get(path[:end])
-        if found is None:
-            raise NotFound("no such resource", where="/" + "/".join(path), hint="see /.well-known/core")
-        return found  # type: ignore[no-any-return]  # children are what add_resource got
+            if path[:end] in self._subsites:
+                return self._subsites[path[:end]]  # type: ignore[no-any-return]  # the same
+        raise NotFound("no such resource", where="/" + "/".join(path), hint="see /.well-known/core")
 
 
 class WellKnownCore(BoundedResource):
@@ -66,7 +72,7 @@ class WellKnownCore(BoundedResource):
 
     async def render_get(self, request: Message) -> Message:
         """The links, those that match if the query says so."""
-        links = [link for link in self._links().links if matches(link, request.opt.uri_query)]
+        links = [link for link in self._links().links if fits(facts_of(link), request.opt.uri_query)]
         return link_format(request, links)
 
 
@@ -91,19 +97,30 @@ def link_format(request: Message, links: Iterable[Link]) -> Message:
     return Message(payload=str(LinkFormat(links)).encode(), content_format=LINK_FORMAT)
 
 
-def matches(link: Link, query: Iterable[str]) -> bool:
-    """Whether a link fits every `name=value` of a query; a trailing `*` in a value stands for anything.
+Facts = frozenset[tuple[str, str]]
+"""What links say, as pairs of attribute and value; the target is `href`."""
 
-    A term without `=` asks for nothing. Values of `rt`, `if`, `rel` and `ct` are lists with spaces.
+
+def facts_of(*links: Link) -> Facts:
+    """What these links say. Values of `rt`, `if`, `rel` and `ct` are lists with spaces; none is ""."""
+    facts = set()
+    for link in links:
+        facts.add(("href", link.href))
+        for name, value in link.attr_pairs:
+            parts = (value or "").split(" ") if name in ("rt", "if", "rel", "ct") else [value or ""]
+            facts.update((name, part) for part in parts)
+    return frozenset(facts)
+
+
+def fits(facts: Facts, query: Iterable[str]) -> bool:
+    """Whether every `name=value` of a query is among the facts; a `*` at the end stands for anything.
+
+    A term without `=` asks for nothing (RFC 6690 section 4.1).
     """
-    return all(_matches_term(link, *term.split("=", 1)) for term in query if "=" in term)
+    return all(_fits_term(facts, *term.split("=", 1)) for term in query if "=" in term)
 
 
-def _matches_term(link: Link, name: str, wanted: str) -> bool:
-    pairs = [("href", link.href), *link.attr_pairs]
-    values = [value or "" for key, value in pairs if key == name]
-    if name in ("rt", "if", "rel", "ct", "et"):
-        values = [part for value in values for part in value.split(" ")]
+def _fits_term(facts: Facts, name: str, wanted: str) -> bool:
     if wanted.endswith("*"):
-        return any(value.startswith(wanted[:-1]) for value in values)
-    return wanted in values
+        return any(key == name and value.startswith(wanted[:-1]) for key, value in facts)
+    return (name, wanted) in facts

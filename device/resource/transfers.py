@@ -156,6 +156,8 @@ class Transfers:
         if len(answer.payload) <= size and (asked is None or asked.block_number == 0):
             if asked is not None and answer.payload:
                 answer.opt.block2 = (0, False, size.bit_length() - 5)
+            if request.opt.size2 is not None:
+                answer.opt.size2 = len(answer.payload)
             return answer
         if answer.opt.etag is None:
             answer.opt.etag = etag_of(answer.payload)
