@@ -12,11 +12,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from client.exchange import GET, Call, CoapExchange, Exchange, Reply
+from client.locks import Locks
 from device.api import CBOR, JSON, PROBLEM_CBOR, Problem, decode_body, encode_body
 from device.errors import ConfigError, MalformedRequest, RemoteError, TransportError, UnsupportedFormat
 
 DEFAULT_TIMEOUT_S: Final = 5.0
 _TEXT: Final = 0
+_SLOWEST_BYTES_PER_S: Final = 2048
 
 
 class Connection:
@@ -25,6 +27,7 @@ class Connection:
     def __init__(self, exchange: Exchange | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._exchange = exchange
         self.timeout_s = timeout_s
+        self.locks = Locks()
 
     async def __aenter__(self) -> Self:
         if self._exchange is None:
@@ -44,6 +47,10 @@ class Connection:
         if self._exchange is None:
             raise ConfigError("the connection is not open", hint="use it in `async with`")
         return self._exchange
+
+    def allowance_s(self, size: int) -> float:
+        """The deadline of a request that carries `size` bytes: a slow or lossy path still moves 2 KiB/s."""
+        return self.timeout_s + size / _SLOWEST_BYTES_PER_S
 
     async def send(self, call: Call, *, timeout_s: float | None = None) -> Reply:
         """One request and its reply of class 2. Raises TransportError, and RemoteError for 4.xx and 5.xx."""

@@ -11,7 +11,7 @@ from client.addresses import authority, base_url, is_address
 from client.connection import Connection
 from client.directory import Target, registered
 from client.results import Outcome
-from device.errors import ConfigError, MicroBpfError, RemoteError, TransportError
+from device.errors import ConfigError, MicroBpfError, TransportError
 
 T = TypeVar("T")
 
@@ -20,32 +20,23 @@ CONCURRENCY: Final = 16
 """Devices that one command works on at a time."""
 
 
-async def resolve(
-    connection: Connection, server: str, selectors: Sequence[str], *, need_directory: bool = False
-) -> list[Target]:
+async def resolve(connection: Connection, server: str, selectors: Sequence[str]) -> list[Target]:
     """The devices that `selectors` (names, addresses, `all`) mean; without any, the only one there is.
 
-    Addresses need no directory; with `need_directory` it is asked all the same for what it knows of them
-    (name, board, `srv`), and its absence is no error. Each device appears once. Raises ConfigError
+    Addresses need no directory. Each device appears once, under a name of its own. Raises ConfigError
     (`unknown-device`, `no-device`, `which-device`), and TransportError when a name needs a directory that
     does not answer.
     """
-    names = [selector for selector in selectors if not is_address(selector)]
     listed: list[Target] = []
-    if names or not selectors:
+    if not selectors or not all(is_address(selector) for selector in selectors):
         listed = await _directory(connection, server)
-    elif need_directory:
-        try:
-            listed = await _directory(connection, server)
-        except (TransportError, RemoteError):
-            listed = []
     if not selectors:
         return [_only(listed, server)]
     found: dict[str, Target] = {}
     for selector in selectors:
         for target in _matching(selector, listed, server):
             found.setdefault(target.base, target)
-    return list(found.values())
+    return named(list(found.values()))
 
 
 async def _directory(connection: Connection, server: str) -> list[Target]:
@@ -112,14 +103,14 @@ class Group:
     targets: tuple[Target, ...]
 
 
-def group(targets: Iterable[Target], *, fetch_base: str | None, server: str) -> list[Group]:
-    """Targets by (`srv`, board), the largest group last.
+def group(targets: Iterable[tuple[Target, str]], *, fetch_base: str | None, server: str) -> list[Group]:
+    """(Target, board) pairs by (`srv`, board), the largest group last.
 
-    `fetch_base` stands in for every `srv`, `server` for one that is not known. Every target has a board.
+    `fetch_base` stands in for every `srv`, `server` for one that is not known.
     """
     groups: dict[tuple[str, str], list[Target]] = {}
-    for target in targets:
-        key = (fetch_base or target.srv or server, target.board or "")
+    for target, board in targets:
+        key = (fetch_base or target.srv or server, board)
         groups.setdefault(key, []).append(target)
     found = [Group(base, board, tuple(members)) for (base, board), members in groups.items()]
     return sorted(found, key=lambda item: (len(item.targets), item.fetch_base, item.board))
@@ -142,7 +133,7 @@ async def for_each(
     targets: Sequence[Target],
     action: Callable[[Target], Awaitable[T]],
     *,
-    on_done: Callable[[Outcome[T]], None] | None = None,
+    on_done: Callable[[Target, Outcome[T]], None] | None = None,
     limit: int = CONCURRENCY,
 ) -> list[Outcome[T]]:
     """`action` for every target, `limit` at a time; outcomes in the order of the targets.
@@ -158,7 +149,7 @@ async def for_each(
             except MicroBpfError as error:
                 outcome = Outcome[T](target.name, error=error)
         if on_done is not None:
-            on_done(outcome)
+            on_done(target, outcome)
         return outcome
 
     async with asyncio.TaskGroup() as tasks:

@@ -1,0 +1,87 @@
+"""The operator's signing keys (suit.md section 9): where they are, made by `keygen` and `demo` alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from device.errors import ConfigError
+
+KEY_VARIABLE: Final = "MICROBPF_KEY"
+
+
+def data_home(environment: Mapping[str, str]) -> Path:
+    """`micro-bpf` below the user's data directory."""
+    return _home("XDG_DATA_HOME", ".local/share", environment)
+
+
+def cache_home(environment: Mapping[str, str]) -> Path:
+    """`micro-bpf` below the user's cache directory."""
+    return _home("XDG_CACHE_HOME", ".cache", environment)
+
+
+def _home(variable: str, default: str, environment: Mapping[str, str]) -> Path:
+    if environment.get(variable):
+        return Path(environment[variable]) / "micro-bpf"
+    return Path(environment.get("HOME", "~")).expanduser() / default / "micro-bpf"
+
+
+def key_path(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """`--key`, else MICROBPF_KEY, else `keys/default.pem` in the data directory. Need not exist."""
+    chosen = option or environment.get(KEY_VARIABLE)
+    return Path(chosen) if chosen else data_home(environment) / "keys" / "default.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A private key, and the file it came from."""
+
+    path: Path
+    private_key: Any
+
+    @property
+    def public_key(self) -> Any:
+        """The half that devices trust."""
+        return self.private_key.public_key()
+
+
+AskPassphrase = Callable[[Path], bytes]
+
+
+def load_signer(path: Path, *, passphrase: bytes | None = None, ask: AskPassphrase | None = None) -> Signer:
+    """Read a private key. Raises ConfigError: `no-key` when there is none, with the way to make one.
+
+    `ask` is called when the key turns out to be encrypted and no pass phrase was given.
+    """
+    from device.suit import keys
+
+    if not path.exists():
+        raise ConfigError(
+            f"there is no signing key at {path}",
+            code="no-key",
+            where=str(path),
+            hint="make one with `client keygen`, or name one with --key or MICROBPF_KEY",
+        )
+    if passphrase is None and ask is not None and _encrypted(path):
+        passphrase = ask(path)
+    return Signer(path, keys.load_private(path, passphrase))
+
+
+def _encrypted(path: Path) -> bool:
+    try:
+        return b"ENCRYPTED" in path.read_bytes()[:200]
+    except OSError:
+        return False
+
+
+def read_passphrase(path: Path) -> bytes:
+    """The first line of a pass-phrase file, without its end. Raises ConfigError."""
+    try:
+        return path.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror or error}", code="file", where=str(path)
+        ) from error

@@ -1,0 +1,128 @@
+"""A signed manifest and the names it goes by (suit.md section 7).
+
+The publisher is its own first device: what it emits is verified and planned with the target's identity and
+limits before anybody else sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+import cbor2
+
+from client.image import Packaged
+from client.keys import Signer
+from device.api import DeviceInfo
+from device.errors import ConfigError
+from device.suit import build, plan
+from device.suit import envelope as envelopes
+from device.suit.identity import Identity
+
+MAX_SEQUENCE: Final = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """An image with the manifest that lets it into one slot of one board."""
+
+    slot: int
+    sequence_number: int
+    board: str
+    fetch_base: str
+    image: bytes
+    digest: bytes
+    image_name: str
+    manifest_name: str
+    envelope: bytes
+
+    @property
+    def image_url(self) -> str:
+        """Where the device fetches the image; it is part of what is signed."""
+        return f"{self.fetch_base}/{self.image_name}"
+
+    @property
+    def manifest_url(self) -> str:
+        """Where the device fetches the manifest."""
+        return f"{self.fetch_base}/{self.manifest_name}"
+
+    @property
+    def alias(self) -> str:
+        """The name the original tools know."""
+        return f"suit_manifest{self.slot}.signed"
+
+    def to_map(self) -> dict[str, Any]:
+        """What JSON shows."""
+        return {
+            "slot": self.slot,
+            "sequence_number": self.sequence_number,
+            "board": self.board,
+            "digest": self.digest.hex(),
+            "tag": self.digest.hex()[:8],
+            "size": len(self.image),
+            "image": self.image_name,
+            "image_url": self.image_url,
+            "manifest": self.manifest_name,
+            "manifest_url": self.manifest_url,
+            "manifest_size": len(self.envelope),
+        }
+
+
+def sign(
+    packaged: Packaged,
+    *,
+    slot: int,
+    sequence_number: int,
+    board: str,
+    fetch_base: str,
+    signer: Signer,
+    uri: str | None = None,
+) -> Signed:
+    """Sign an image for one slot of one board. `uri` stands in for the image's usual URL.
+
+    Raises ConfigError for a number that no manifest can hold.
+    """
+    check_sequence(sequence_number)
+    image_name = f"program-{slot}-{sequence_number}-{packaged.tag}.bin"
+    description = build.Description(
+        board=board,
+        slot=slot,
+        sequence_number=sequence_number,
+        uri=uri or f"{fetch_base}/{image_name}",
+        image=packaged.image,
+    )
+    manifest = build.build_manifest(description)
+    digest = sha256(cbor2.dumps(manifest)).hexdigest()
+    return Signed(
+        slot=slot,
+        sequence_number=sequence_number,
+        board=board,
+        fetch_base=fetch_base,
+        image=packaged.image,
+        digest=packaged.digest,
+        image_name=image_name,
+        manifest_name=f"suit_manifest{slot}-{sequence_number}-{digest[:8]}.signed",
+        envelope=build.sign_manifest(manifest, [signer.private_key]),
+    )
+
+
+def check_sequence(number: int) -> None:
+    """Refuse what is no sequence number of a new manifest: 0 is never accepted, uint32 is the end."""
+    if not 1 <= number <= MAX_SEQUENCE:
+        raise ConfigError(
+            f"{number} is no sequence number", code="sequence", hint=f"from 1 to {MAX_SEQUENCE}"
+        )
+
+
+def rehearse(release: Signed, info: DeviceInfo, signer: Signer) -> None:
+    """Verify and plan a manifest as the device will. Raises SuitError with the class it would refuse with."""
+    verified = envelopes.verify(release.envelope, [signer.public_key])
+    state = plan.DeviceState(
+        identity=Identity(info.vendor_id, info.class_id),
+        sequence_number=info.sequence_number,
+        slots=info.slots,
+        slot_size=info.slot_size,
+        allowed_hosts=None,
+    )
+    plan.plan(verified, state)

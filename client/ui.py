@@ -1,0 +1,108 @@
+"""What a command shows: data on stdout, everything else on stderr (client.md, Output).
+
+The only place of the client that prints. In `json` one envelope is printed, in streams one object a line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import click
+
+from client.escape import escape
+from client.results import Outcome, dump_json, envelope, outcome_map, worst
+from client.steps import Step
+from client.text import duration, error_lines, size
+
+Format = Literal["table", "json"]
+Render = Callable[[Any], Iterable[str]]
+
+
+class Ui:
+    """One command's output. `quiet` silences notes and steps, never data and errors."""
+
+    def __init__(
+        self,
+        output: Format = "table",
+        *,
+        quiet: bool = False,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.output = output
+        self.quiet = quiet
+        self._color = False if environment.get("NO_COLOR") else None
+        self._several = False
+
+    @property
+    def json(self) -> bool:
+        """Whether data is wanted as JSON."""
+        return self.output == "json"
+
+    def expect(self, devices: int) -> None:
+        """How many devices there will be to tell about; from two on every line names its own."""
+        self._several = devices > 1
+
+    def data(self, text: str) -> None:
+        """A line of data."""
+        click.echo(text, color=self._color)
+
+    def note(self, text: str) -> None:
+        """A remark for people."""
+        if not self.quiet:
+            click.echo(text, err=True, color=self._color)
+
+    def step(self, step: Step) -> None:
+        """A finished step: name, what, size, time."""
+        device = f"{escape(step.device)}: " if step.device and self._several else ""
+        amount = "" if step.size is None else size(step.size)
+        line = f"{device}{step.name:<8} {amount:>9}  {duration(step.seconds):>8}  {escape(step.detail)}"
+        self.note(line.rstrip())
+
+    def error(self, outcome: Outcome[Any]) -> None:
+        """An error for people, on stderr, quiet or not."""
+        if outcome.error is None:
+            return
+        first, *rest = error_lines(outcome.error, outcome.device)
+        click.echo(click.style("error: ", fg="red", bold=True) + first, err=True, color=self._color)
+        for line in rest:
+            click.echo(line, err=True, color=self._color)
+
+    def finish(self, outcomes: Sequence[Outcome[Any]], render: Render | None = None) -> int:
+        """Show all outcomes, and return the exit code. `render` makes lines of one result."""
+        if self.json:
+            self.data(dump_json(envelope(outcomes)))
+            return int(worst(outcomes))
+        for outcome in outcomes:
+            if outcome.error is not None:
+                self.error(outcome)
+            elif render is not None:
+                self._show(outcome, render, len(outcomes) > 1)
+        return int(worst(outcomes))
+
+    def table(self, outcomes: Sequence[Outcome[Any]], lines: Iterable[str]) -> int:
+        """Show one table of the good outcomes and the errors of the others; return the exit code."""
+        if self.json:
+            return self.finish(outcomes)
+        for line in lines:
+            self.data(line)
+        return self.finish([outcome for outcome in outcomes if not outcome.ok])
+
+    def stream(self, outcome: Outcome[Any], render: Render) -> None:
+        """One object of a stream, now."""
+        if self.json:
+            self.data(dump_json(outcome_map(outcome)))
+        elif outcome.error is not None:
+            self.error(outcome)
+        else:
+            for line in render(outcome.result):
+                self.data(line)
+
+    def _show(self, outcome: Outcome[Any], render: Render, headed: bool) -> None:
+        indent = ""
+        if headed and outcome.device is not None:
+            self.data(click.style(escape(outcome.device), bold=True))
+            indent = "  "
+        for line in render(outcome.result):
+            self.data(f"{indent}{line}" if line else "")
