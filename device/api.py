@@ -52,7 +52,15 @@ def decode_body(payload: bytes, content_format: int | None) -> Any:
             raise MalformedRequest("bytes follow the CBOR map")
     except MalformedRequest:
         raise
-    except (ValueError, EOFError, RecursionError, OverflowError, MemoryError, TypeError) as error:
+    except (
+        cbor2.CBORError,
+        ValueError,
+        EOFError,
+        RecursionError,
+        OverflowError,
+        MemoryError,
+        TypeError,
+    ) as error:
         name = "JSON" if content_format == JSON else "CBOR"
         raise MalformedRequest(f"the payload is no {name}: {type(error).__name__}") from error
     return value

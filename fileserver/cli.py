@@ -108,8 +108,11 @@ async def serve(config: Config, say: Say) -> None:
         say(
             "ready",
             f"fileserver ready: {url} serves {config.root}, writes from {config.writers}",
-            url=url, port=server.port, root=str(config.root), writers=[str(network) for network in config.writers.networks],
-        )  # fmt: skip
+            url=url,
+            port=server.port,
+            root=str(config.root),
+            writers=str(config.writers),
+        )
         await stopped.wait()
     finally:
         await server.stop()

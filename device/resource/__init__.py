@@ -23,6 +23,7 @@ Raise errors of `device.errors`; the table that gives them CoAP codes is `proble
 """
 
 from device.resource.base import BoundedResource
+from device.resource.echo import SourceCheck
 from device.resource.problems import problem_message, problem_of, status_of
 from device.resource.site import BoundedSite, Facts, WellKnownCore, facts_of, fits, link_format
 from device.resource.transfers import Limits, Transfers, etag_of
@@ -32,6 +33,7 @@ __all__ = [
     "BoundedSite",
     "Facts",
     "Limits",
+    "SourceCheck",
     "Transfers",
     "WellKnownCore",
     "etag_of",

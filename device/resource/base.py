@@ -31,7 +31,7 @@ METHODS: Final = {
     Code.iPATCH: "render_ipatch",
 }
 _DEFAULT_CODE: Final = {Code.GET: Code.CONTENT, Code.FETCH: Code.CONTENT, Code.DELETE: Code.DELETED}
-_SAFE: Final = (Code.GET, Code.FETCH)
+SAFE: Final = (Code.GET, Code.FETCH)
 _ACK_POLL_S: Final = 0.05
 
 Handler = Callable[[Message], Awaitable[Message]]
@@ -46,6 +46,8 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
                    assembled. 0: no method of it takes a body.
     `observable`   GET with Observe is accepted; call `updated_state()` on the loop's thread when the
                    representation has changed, as often as you like.
+    `short_answers`  no method answers with more than three times a request: for servers with a
+                   `SourceCheck`, which otherwise ask for an Echo before anything is changed.
     `rt`, `ct`, `if_`, `sz`   what `/.well-known/core` says of it.
 
     `render_*(request)` gets the whole body in `request.payload` and returns the whole answer; block-wise
@@ -55,6 +57,7 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
 
     max_body: int = 0
     observable: bool = False
+    short_answers: bool = False
     rt: str
     ct: str | int
     sz: int
@@ -108,10 +111,10 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
                 if admitted:
                     await self._observe(pipe, request)
                     return
-        pipe.add_response(await self._answer(request), is_last=True)
+        pipe.add_response(await self.answer(request), is_last=True)
 
-    async def _answer(self, request: Message) -> Message:
-        """The message to send for this request, whatever happens."""
+    async def answer(self, request: Message) -> Message:
+        """The message to send for this request without Observe, whatever happens."""
         block1 = request.opt.block1
         try:
             answer = await self._respond(request)
@@ -131,7 +134,7 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
             kept = self.transfers.kept_block(request)
             if kept is not None:
                 return kept
-            if request.code not in _SAFE:
+            if request.code not in SAFE:
                 raise Incomplete("the answer is no longer here", hint="ask again")
         _check_block2(request)
         whole = self.transfers.assemble(request, self.body_limit(request))
@@ -178,7 +181,7 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
         confirmed = self.transfers.clock()
         while True:
             wake.clear()
-            answer = await self._answer(request)
+            answer = await self.answer(request)
             if not answer.code.is_successful():
                 pipe.add_response(answer, is_last=True)
                 return

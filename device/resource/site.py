@@ -11,7 +11,8 @@ from aiocoap.resource import Site
 from aiocoap.util.linkformat import Link, LinkFormat
 
 from device.errors import MalformedRequest, MicroBpfError, NotAcceptable, NotFound, RequestError
-from device.resource.base import BoundedResource
+from device.resource.base import SAFE, BoundedResource
+from device.resource.echo import SourceCheck
 from device.resource.problems import problem_message
 from device.resource.transfers import Transfers
 
@@ -30,9 +31,10 @@ class BoundedSite(Site):  # type: ignore[misc]  # aiocoap has no annotations
     part of what aiocoap's own dispatch costs. A child that is `PathCapable` gets everything below its path.
     """
 
-    def __init__(self, transfers: Transfers) -> None:
+    def __init__(self, transfers: Transfers, check: SourceCheck | None = None) -> None:
         super().__init__()
         self.transfers = transfers
+        self._check = check
         self._aliases: dict[tuple[str, ...], BoundedResource] = {}
 
     async def render_to_pipe(self, pipe: Pipe) -> None:
@@ -44,7 +46,24 @@ class BoundedSite(Site):  # type: ignore[misc]  # aiocoap has no annotations
         except MicroBpfError as error:
             pipe.add_response(problem_message(error, request.opt.accept), is_last=True)
             return
-        await child.render_to_pipe(pipe)
+        if self._check is not None and not self._check.verified(request):
+            await self._answer_unverified(pipe, child, self._check)
+        else:
+            await child.render_to_pipe(pipe)
+
+    async def _answer_unverified(self, pipe: Pipe, child: BoundedResource, check: SourceCheck) -> None:
+        """A short answer, or the question whether the sender is there.
+
+        What changes something is asked first: it must not be done for an answer that is then held back.
+        Only resources whose answers are always short do it at once.
+        """
+        request = pipe.request
+        if request.code in SAFE or child.short_answers:
+            answer = await child.answer(request)
+            if check.permits(request, answer):
+                pipe.add_response(answer, is_last=True)
+                return
+        pipe.add_response(check.challenge(request), is_last=True)
 
     def add_alias(self, path: list[str], resource: BoundedResource) -> None:
         """Have a resource answer at one more path, of which `/.well-known/core` says nothing."""

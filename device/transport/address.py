@@ -20,6 +20,7 @@ from device.errors import ConfigError
 COAP_PORT: Final = 5683
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 _PATH_SAFE: Final = "-._~!$&'()*+,;=:@"
+_QUERY_SAFE: Final = "-._~!$'()*+,;=:@/?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Url:
 
     def __str__(self) -> str:
         path = "".join("/" + quote(segment, safe=_PATH_SAFE) for segment in self.path)
-        query = "&".join(quote(term, safe=_PATH_SAFE + "/?") for term in self.query)
+        query = "&".join(quote(term, safe=_QUERY_SAFE) for term in self.query)
         return self.authority.url + path + ("?" + query if query else "")
 
     def message(self, code: Code, payload: bytes = b"", **options: Any) -> Message:

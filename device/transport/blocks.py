@@ -16,7 +16,7 @@ from aiocoap import Code, Message
 from aiocoap.optiontypes import BlockOption
 
 from device.errors import TooLarge, TransportError
-from device.transport.exchange import exchange, expect_success, transport_url
+from device.transport.exchange import exchange, expect_success, like, transport_url
 from device.transport.stack import CoapContext
 from device.transport.timing import LAN, Timing
 
@@ -206,7 +206,7 @@ async def _push(step: _Step, message: Message, block_size: int) -> Message:
     sent = 0
     while True:
         more = sent + size < len(payload)
-        part = _like(message, payload[sent : sent + size])
+        part = like(message, payload[sent : sent + size])
         part.opt.block1 = (sent // size, more, _szx(size))
         if sent == 0:
             part.opt.size1 = len(payload)
@@ -227,21 +227,12 @@ def _agreed(answered: BlockOption.BlockwiseTuple | None, sent: BlockOption.Block
 
 
 def _next(message: Message, answer: Message, body: _Body) -> Message:
-    asking = _like(message, b"")
+    asking = like(message, b"")
     asking.opt.observe = None
     asking.opt.block1 = asking.opt.size1 = asking.opt.size2 = None
     asking.remote = answer.remote
     asking.opt.block2 = (len(body.data) // body.size, False, _szx(body.size))
     return asking
-
-
-def _like(message: Message, payload: bytes) -> Message:
-    """A new message with the same code, options and peer."""
-    made = Message(code=message.code, payload=payload)
-    made.remote = message.remote
-    for option in message.opt.option_list():
-        made.opt.add_option(option)
-    return made
 
 
 def _content(answer: Message) -> Message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiocoap import Message, error
+from aiocoap import Code, Message, error
 
 from device.api import Problem
 from device.errors import ConfigError, RemoteError, TransportError
@@ -21,14 +21,17 @@ from device.transport.timing import Timing, tuning
 async def exchange(context: CoapContext, message: Message, *, timeout_s: float, timing: Timing) -> Message:
     """Send one message and wait for the one that answers it, without any block-wise transfer.
 
+    A peer that asks for an Echo (RFC 9175) before it answers an address it does not know gets it.
     Nothing is left behind when this is cancelled: the message is not repeated any more.
     """
-    message.transport_tuning = tuning(timing)
     peer = _name(message)
     try:
         async with asyncio.timeout(timeout_s), context.gate:
-            await context.count_request()
-            answer: Message = await context.request(message, handle_blockwise=False).response
+            answer = await _send(context, message, timing)
+            if answer.code == Code.UNAUTHORIZED and answer.opt.echo is not None and message.opt.echo is None:
+                message = like(message, message.payload)
+                message.opt.echo = answer.opt.echo
+                answer = await _send(context, message, timing)
     except TimeoutError:
         context.give_up(message)
         raise TransportError(
@@ -40,6 +43,22 @@ async def exchange(context: CoapContext, message: Message, *, timeout_s: float, 
     except (error.Error, OSError, ValueError) as reason:
         raise _translated(reason, peer) from reason
     return answer
+
+
+async def _send(context: CoapContext, message: Message, timing: Timing) -> Message:
+    message.transport_tuning = tuning(timing)
+    await context.count_request()
+    answer: Message = await context.request(message, handle_blockwise=False).response
+    return answer
+
+
+def like(message: Message, payload: bytes) -> Message:
+    """A new message with the same code, options and peer; each can be sent once only."""
+    made = Message(code=message.code, payload=payload)
+    made.remote = message.remote
+    for option in message.opt.option_list():
+        made.opt.add_option(option)
+    return made
 
 
 def remote_error(answer: Message) -> RemoteError:
