@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from client.connection import Connection
-from client.image import LAYOUTS, package, with_lines
 from client.image import load as load_image
+from client.image import package, with_lines
 from client.publish import put_new
 from client.steps import Note, ignore_note
 from device.errors import MicroBpfError, RemoteError
@@ -96,14 +96,14 @@ def file_name(digest: bytes) -> str:
 def gives(built: bytes, digest: bytes, layout: str) -> bool:
     """Whether packaging `built` gives exactly the image with this digest."""
     try:
-        return sha256(package(built, LAYOUTS.get(layout))).digest() == digest
+        return sha256(package(built, layout)).digest() == digest
     except MicroBpfError:
         return False
 
 
 def _program(built: bytes, layout: str) -> Program | None:
     try:
-        return with_lines(load_image(package(built, LAYOUTS.get(layout))), built)
+        return with_lines(load_image(package(built, layout)), built)
     except MicroBpfError:
         return None
 

@@ -21,6 +21,7 @@ from client.release import Order, Publisher, release
 from client.remote import RemoteDevice
 from client.results import Outcome
 from client.sequence import Recipient, survey
+from client.steps import Step
 from device.api import DeviceInfo
 from device.errors import MicroBpfError
 
@@ -35,11 +36,12 @@ class Deployed:
     release: Signed
     seconds: float
     attempts: int = 1
+    steps: tuple[Step, ...] = ()
 
     def to_map(self) -> dict[str, Any]:
         """What JSON shows."""
         timing = {"ms": round(self.seconds * 1000, 1), "attempts": self.attempts}
-        return {**self.release.to_map(), **timing}
+        return {**self.release.to_map(), **timing, "steps": [step.to_map() for step in self.steps]}
 
 
 OnDone = Callable[[Outcome[Deployed]], None]

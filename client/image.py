@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from client.source import build_object
 from client.steps import OnStep, ignore_step, timed
-from device.errors import ConfigError, LoadError
+from device.errors import ConfigError, LoadError, VerifyError
 from device.vm import loader, verifier
 from device.vm.helpers import profile_helpers
 from device.vm.isa import SLOT_SIZE
 from device.vm.profiles import UBPF
 from device.vm.program import Layout, Program
 
-LAYOUTS: Final = {"elf": Layout.ELF, "text": Layout.TEXT}
+LAYOUTS: Final = ("elf", "text")
 """Layouts that the writers of this version make, by the names of programs.md section 2."""
 
-_C_SOURCES: Final = frozenset({".c", ".cpp", ".cc", ".cxx"})
 _ELF: Final = b"\x7fELF"
 
 
@@ -49,80 +50,69 @@ class Packaged:
         """The first 8 hex digits of the digest."""
         return self.program.tag
 
-    @property
-    def has_debug(self) -> bool:
-        """Whether the object says more than the image."""
-        return self.object != self.image
+    def refusal(self) -> VerifyError:
+        """The error that stands for a report that is not accepted."""
+        try:
+            verifier.require_accepted(self.report)
+        except VerifyError as error:
+            return error
+        raise AssertionError("the program was accepted")
 
 
-def is_source(path: Path) -> bool:
-    """Whether a file has to be built first: C, C++ or assembler text, by its suffix."""
-    return path.suffix.lower() in _C_SOURCES or path.suffix == ".s"
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a file. Raises ConfigError when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}: {error.strerror or error}", code="file", where=str(path)
-        ) from error
-
-
-def build_object(path: Path, *, on_step: OnStep = ignore_step) -> bytes:
-    """The object of a source, or the bytes of anything else.
-
-    Raises BuildError, AssemblyError, ConfigError.
-    """
-    if not is_source(path):
-        with timed(on_step, "read") as step:
-            content = read_file(path)
-            step.detail, step.size = path.name, len(content)
-        return content
-    from client.build import compile_source
-
-    with timed(on_step, "build") as step:
-        read_file(path)
-        built = compile_source(path)
-        step.detail, step.size = f"{path.name}, {built.compiler}", len(built.object)
-    return built.object
-
-
-def package(content: bytes, layout: Layout | None = None) -> bytes:
-    """The image of an object in `layout`, ELF without debug information by default.
+def package(content: bytes, layout: str | None = None) -> bytes:
+    """The image of an object in a layout of LAYOUTS, by default ELF without debug information.
 
     Bytes that are no object are an image already; ConfigError when another layout is asked for.
     Raises LoadError for an object that cannot be packaged.
     """
     if not content.startswith(_ELF):
-        if layout is Layout.ELF:
+        if layout == "elf":
             raise ConfigError(
                 "the file is no ELF object, it cannot become one", code="layout", hint="leave --layout out"
             )
         return content
     from device.vm import writer
 
-    return writer.write_text(content) if layout is Layout.TEXT else writer.strip_object(content)
+    return writer.write_text(content) if layout == "text" else writer.strip_object(content)
 
 
 def prepare(
-    path: Path, layout: Layout | None = None, *, on_step: OnStep = ignore_step, content: bytes | None = None
+    path: Path, layout: str | None = None, *, on_step: OnStep = ignore_step, built: bytes | None = None
 ) -> Packaged:
-    """Build (for a source), package, load and verify. `content` stands in for what building would give.
+    """Build (for a source), package, load and verify. `built` stands in for what building would give.
 
     Raises BuildError, AssemblyError, LoadError, VerifyError with every finding and its source line, and
     ConfigError for a file that cannot be read.
     """
-    built = build_object(path, on_step=on_step) if content is None else content
+    packaged = examine(path, layout, on_step=on_step, built=built)
+    if not packaged.report.accepted:
+        raise packaged.refusal()
+    return packaged
+
+
+def examine(
+    path: Path,
+    layout: str | None = None,
+    *,
+    allowed: Collection[int] | None = None,
+    on_step: OnStep = ignore_step,
+    built: bytes | None = None,
+) -> Packaged:
+    """The same as `prepare`, also for a program that the verifier refuses: its report says why.
+
+    `allowed` narrows the helpers that the program may call.
+    """
+    content = build_object(path, on_step=on_step) if built is None else built
     with timed(on_step, "package") as step:
-        image = package(built, layout)
+        image = package(content, layout)
         program = load(image)
         step.detail, step.size = f"{layout_name(program.layout)}, tag {program.tag}", len(image)
     with timed(on_step, "verify") as step:
-        report = verify(program, built)
-        step.detail = f"{program.slots} slots, {len(report.findings)} warnings"
-    return Packaged(path.stem, image, built, program, report)
+        report = verifier.verify(program, helpers=helper_ids(), allowed=allowed)
+        if report.findings:
+            report = verifier.verify(with_lines(program, content), helpers=helper_ids(), allowed=allowed)
+        step.detail = f"{program.slots} slots, {len(report.findings)} findings"
+    return Packaged(path.stem, image, content, program, report)
 
 
 def load(image: bytes) -> Program:
@@ -130,15 +120,6 @@ def load(image: bytes) -> Program:
     if not image:
         raise LoadError("the file is empty", code="load-short")
     return loader.load(image)
-
-
-def verify(program: Program, built: bytes) -> verifier.Report:
-    """Judge a program as a device would. Raises VerifyError, with source lines where `built` has them."""
-    report = verifier.verify(program, helpers=helper_ids())
-    if not report.accepted:
-        report = verifier.verify(with_lines(program, built), helpers=helper_ids())
-    verifier.require_accepted(report)
-    return report
 
 
 def helper_ids() -> frozenset[int]:

@@ -85,3 +85,20 @@ def read_passphrase(path: Path) -> bytes:
         raise ConfigError(
             f"cannot read {path}: {error.strerror or error}", code="file", where=str(path)
         ) from error
+
+
+def generate(path: Path, passphrase: bytes | None = None) -> Path:
+    """Make a key pair at `path` and `path`.pub, the private half readable by its owner alone.
+
+    Returns the path of the public half. Raises ConfigError when there is a key already, or no place for it.
+    """
+    from device.suit import keys
+
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make {path.parent}: {error.strerror or error}", code="file", where=str(path.parent)
+        ) from error
+    keys.generate(path, passphrase=passphrase)
+    return path.with_name(path.name + ".pub")

@@ -18,7 +18,7 @@ from device.api import DeviceInfo
 from device.errors import ConfigError
 from device.suit import build, plan
 from device.suit import envelope as envelopes
-from device.suit.identity import Identity
+from device.suit.identity import VENDOR_ID, Identity, class_id
 
 MAX_SEQUENCE: Final = 2**32 - 1
 
@@ -115,14 +115,29 @@ def check_sequence(number: int) -> None:
         )
 
 
-def rehearse(release: Signed, info: DeviceInfo, signer: Signer) -> None:
-    """Verify and plan a manifest as the device will. Raises SuitError with the class it would refuse with."""
-    verified = envelopes.verify(release.envelope, [signer.public_key])
-    state = plan.DeviceState(
+def planned_state(info: DeviceInfo) -> plan.DeviceState:
+    """What a device says of itself, as far as a plan depends on it. Its list of hosts it keeps to itself."""
+    return plan.DeviceState(
         identity=Identity(info.vendor_id, info.class_id),
         sequence_number=info.sequence_number,
         slots=info.slots,
         slot_size=info.slot_size,
         allowed_hosts=None,
     )
+
+
+def usual_state(board: str) -> plan.DeviceState:
+    """A device of this board as it comes: the limits of suit.md section 5, nothing installed yet."""
+    return plan.DeviceState(
+        identity=Identity(VENDOR_ID, class_id(board)),
+        sequence_number=0,
+        slots=5,
+        slot_size=4096,
+        allowed_hosts=None,
+    )
+
+
+def rehearse(release: Signed, state: plan.DeviceState, signer: Signer) -> None:
+    """Verify and plan a manifest as the device will. Raises SuitError with the class it would refuse with."""
+    verified = envelopes.verify(release.envelope, [signer.public_key])
     plan.plan(verified, state)

@@ -10,11 +10,12 @@ from client.connection import Connection
 from client.fleet import group
 from client.image import Packaged
 from client.keys import Signer
-from client.manifest import Signed, rehearse, sign
+from client.manifest import Signed, planned_state, rehearse, sign, usual_state
 from client.publish import publish, publish_alias
 from client.sequence import Recipient, next_number
 from client.steps import Note, OnStep, ignore_note, ignore_step, timed
-from device.errors import RemoteError
+from device.api import DeviceInfo
+from device.errors import ConfigError, RemoteError
 
 NAME_ATTEMPTS: Final = 20
 
@@ -32,14 +33,19 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to sign for whom. `sequence_number` None is one more than the recipients' highest,
-    `fetch_base` None each one's own `srv`."""
+    """What to sign, and whether to publish it.
+
+    `sequence_number` None is one more than the recipients' highest, `fetch_base` None each one's own `srv`,
+    `uri` the image's URL where it is not the usual one, `alias` whether the original tools' name is written.
+    """
 
     packaged: Packaged
     slot: int = 0
     sequence_number: int | None = None
     fetch_base: str | None = None
+    uri: str | None = None
     alias: bool = True
+    publish: bool = True
 
 
 async def release(publisher: Publisher, order: Order, recipients: Sequence[Recipient]) -> dict[str, Signed]:
@@ -52,9 +58,8 @@ async def release(publisher: Publisher, order: Order, recipients: Sequence[Recip
     number = order.sequence_number or next_number(recipient.info for recipient in recipients)
     for further in range(NAME_ATTEMPTS):
         signed = _signed(publisher, order, recipients, number + further)
-        releases = list(dict.fromkeys(signed.values()))
         try:
-            await publish(publisher.connection, publisher.server, releases, on_step=publisher.on_step)
+            await _put(publisher, order, list(dict.fromkeys(signed.values())))
         except RemoteError as error:
             last = order.sequence_number is not None or further + 1 == NAME_ATTEMPTS
             if error.code != "name-taken" or last:
@@ -62,9 +67,28 @@ async def release(publisher: Publisher, order: Order, recipients: Sequence[Recip
             publisher.on_note(f"{error.detail}, trying sequence number {number + further + 1}")
         else:
             break
-    if order.alias:
-        await publish_alias(publisher.connection, publisher.server, releases[-1], on_note=publisher.on_note)
     return signed
+
+
+async def release_for_board(publisher: Publisher, order: Order, board: str) -> Signed:
+    """Sign for a board without asking any device, and publish. `order` has a sequence number.
+
+    Raises SuitError when no device of the usual limits would take it, and the errors of the file server.
+    """
+    if order.sequence_number is None:
+        raise ConfigError("without devices a sequence number is needed", code="sequence", hint="--seq N")
+    signed = _sign(publisher, order, order.sequence_number, board, order.fetch_base or publisher.server, ())
+    await _put(publisher, order, [signed])
+    return signed
+
+
+async def _put(publisher: Publisher, order: Order, releases: Sequence[Signed]) -> None:
+    if not order.publish:
+        return
+    connection, server = publisher.connection, publisher.server
+    await publish(connection, server, releases, on_step=publisher.on_step)
+    if order.alias:
+        await publish_alias(connection, server, releases[-1], on_note=publisher.on_note)
 
 
 def _signed(
@@ -74,18 +98,33 @@ def _signed(
     boards = [(recipient.target, recipient.info.board) for recipient in recipients]
     signed: dict[str, Signed] = {}
     for item in group(boards, fetch_base=order.fetch_base, server=publisher.server):
-        with timed(publisher.on_step, "sign") as step:
-            made = sign(
-                order.packaged,
-                slot=order.slot,
-                sequence_number=number,
-                board=item.board,
-                fetch_base=item.fetch_base,
-                signer=publisher.signer,
-            )
-            for target in item.targets:
-                rehearse(made, infos[target.base], publisher.signer)
-                signed[target.base] = made
-            step.detail = f"sequence number {number}, board {item.board}, key {publisher.signer.path.name}"
-            step.size = len(made.envelope)
+        own = [infos[target.base] for target in item.targets]
+        made = _sign(publisher, order, number, item.board, item.fetch_base, own)
+        signed.update({target.base: made for target in item.targets})
     return signed
+
+
+def _sign(
+    publisher: Publisher,
+    order: Order,
+    number: int,
+    board: str,
+    fetch_base: str,
+    infos: Sequence[DeviceInfo],
+) -> Signed:
+    """Sign, and see that every device in `infos` (without any: an ordinary one) would take it."""
+    with timed(publisher.on_step, "sign") as step:
+        made = sign(
+            order.packaged,
+            slot=order.slot,
+            sequence_number=number,
+            board=board,
+            fetch_base=fetch_base,
+            signer=publisher.signer,
+            uri=order.uri,
+        )
+        for state in {planned_state(info) for info in infos} or {usual_state(board)}:
+            rehearse(made, state, publisher.signer)
+        step.detail = f"sequence number {number}, board {board}, key {publisher.signer.path.name}"
+        step.size = len(made.envelope)
+    return made

@@ -12,12 +12,15 @@ from typing import Any, Literal
 import click
 
 from client.escape import escape
+from client.progress import Progress, progress_bar
 from client.results import Outcome, dump_json, envelope, outcome_map, worst
 from client.steps import Step
 from client.text import duration, error_lines, size
+from device.errors import MicroBpfError
 
 Format = Literal["table", "json"]
 Render = Callable[[Any], Iterable[str]]
+Explain = Callable[[MicroBpfError], Iterable[str]]
 
 
 class Ui:
@@ -44,6 +47,10 @@ class Ui:
         """How many devices there will be to tell about; from two on every line names its own."""
         self._several = devices > 1
 
+    def progress(self, label: str) -> Progress:
+        """A bar for long work."""
+        return progress_bar(label, wanted=not self.quiet)
+
     def data(self, text: str) -> None:
         """A line of data."""
         click.echo(text, color=self._color)
@@ -69,16 +76,27 @@ class Ui:
         for line in rest:
             click.echo(line, err=True, color=self._color)
 
-    def finish(self, outcomes: Sequence[Outcome[Any]], render: Render | None = None) -> int:
-        """Show all outcomes, and return the exit code. `render` makes lines of one result."""
+    def finish(
+        self, outcomes: Sequence[Outcome[Any]], render: Render | None = None, explain: Explain | None = None
+    ) -> int:
+        """Show all outcomes, and return the exit code.
+
+        `render` makes lines of one result. `explain` makes lines of an error that is an answer all the
+        same, such as a fault; without lines the error is shown as any other.
+        """
         if self.json:
             self.data(dump_json(envelope(outcomes)))
             return int(worst(outcomes))
         for outcome in outcomes:
-            if outcome.error is not None:
-                self.error(outcome)
-            elif render is not None:
-                self._show(outcome, render, len(outcomes) > 1)
+            lines: Iterable[str] = ()
+            if outcome.error is None:
+                lines = render(outcome.result) if render is not None else ()
+            else:
+                lines = list(explain(outcome.error)) if explain is not None else []
+                if not lines:
+                    self.error(outcome)
+                    continue
+            self._show(outcome.device if len(outcomes) > 1 else None, lines)
         return int(worst(outcomes))
 
     def table(self, outcomes: Sequence[Outcome[Any]], lines: Iterable[str]) -> int:
@@ -99,10 +117,10 @@ class Ui:
             for line in render(outcome.result):
                 self.data(line)
 
-    def _show(self, outcome: Outcome[Any], render: Render, headed: bool) -> None:
+    def _show(self, device: str | None, lines: Iterable[str]) -> None:
         indent = ""
-        if headed and outcome.device is not None:
-            self.data(click.style(escape(outcome.device), bold=True))
+        if device is not None:
+            self.data(click.style(escape(device), bold=True))
             indent = "  "
-        for line in render(outcome.result):
+        for line in lines:
             self.data(f"{indent}{line}" if line else "")

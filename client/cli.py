@@ -1,0 +1,72 @@
+"""The `client` command: verbs by name, each imported only when it is used.
+
+`client --help` and a deploy on one device start in milliseconds because nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+VERBS: Final[dict[str, tuple[str, str]]] = {
+    "build": ("local", "Compile C, C++ or assembler text into an eBPF object."),
+    "verify": ("local", "Judge a program as a device would."),
+    "dump": ("local", "Take a program apart: sections, functions, disassembly."),
+    "run": ("local", "Run a program on this machine, without a device."),
+    "keygen": ("signing", "Make a key pair to sign updates with."),
+    "sign": ("signing", "Sign a manifest for an image, into files."),
+    "publish": ("signing", "Sign, and put image and manifest onto the file server."),
+    "deploy": ("deploy", "Build, sign, publish and install a program."),
+    "exec": ("execute", "Run the program of a slot and print its result."),
+    "devices": ("look", "List the devices in the directory, and whether they answer."),
+    "ps": ("look", "List the programs in the slots."),
+    "show": ("look", "Show a device, or one of its slots."),
+    "undeploy": ("look", "Remove a program from a slot."),
+    "store": ("look", "Show or change a key-value store."),
+    "logs": ("logs", "Show the logs of devices, live with -f."),
+    "demo": ("demo", "Start a testbed on this machine and show what it does."),
+}
+"""Verb → (module in client/commands, what it does)."""
+
+
+class Verbs(click.Group):
+    """The group of all verbs. Help texts are here, so that listing them imports nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """All verbs, in the order of a program's life."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # the same
+        """The verb's command, imported now."""
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"client.commands.{VERBS[cmd_name][0]}")
+        command = getattr(module, f"{cmd_name}_command")
+        assert isinstance(command, click.Command)  # noqa: S101  # the table above names commands only
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of verbs in `client --help`."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Begin with `client demo`. `client VERB --help` has an example of each.",
+)
+@click.version_option(package_name="micro-bpf-fleet", prog_name="client", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Build, sign, deploy and run eBPF programs on a fleet of devices."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli(prog_name="client")
+
+
+if __name__ == "__main__":
+    main()

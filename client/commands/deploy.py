@@ -1,0 +1,116 @@
+"""`deploy`: from a source, or an object, to running slots."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import click
+
+from client.commands.options import device_options, framed, output_options, timeout_option
+from client.commands.signing import IMAGE, key_options, release_options, sequence_of, signer_of
+from client.source import build_object
+from client.text import duration, size
+from client.ui import Ui
+
+if TYPE_CHECKING:
+    from client.deploy import Deployed
+    from client.directory import Target
+    from client.keys import Signer
+    from client.pipeline import Deployment
+    from client.results import Outcome
+
+
+@click.command("deploy", epilog="Example: client deploy --slot 0 prog.c -d calm-otter -d quiet-heron")
+@click.argument("file", type=IMAGE)
+@release_options
+@click.option("--no-alias", is_flag=True, help="Leave suit_manifest<slot>.signed as it is.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(1, 3600),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an update may take, waiting for a busy device included.",
+)
+@key_options
+@device_options
+@timeout_option
+@output_options
+@framed
+def deploy_command(
+    ui: Ui,
+    file: Path,
+    slot: int,
+    seq: str | None,
+    fetch_base: str | None,
+    layout: str | None,
+    no_alias: bool,
+    wait: float,
+    key: str | None,
+    pass_file: Path | None,
+    devices: tuple[str, ...],
+    server: str,
+    timeout: float,
+) -> int:
+    """Build, verify, sign, publish and install a program, and see that it is in the slot.
+
+    FILE is C, C++ or assembler text, an object, or a raw image. It has succeeded only when the slot shows
+    the digest and the sequence number that were signed.
+    """
+    start = perf_counter()
+    # The compiler is a process of its own: it runs while this one imports what it needs.
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(build_object, file, on_step=ui.step)
+        from client.addresses import base_url
+        from client.keys import cache_home
+        from client.pipeline import Deployment
+
+        what = Deployment(
+            file,
+            devices,
+            slot=slot,
+            sequence_number=sequence_of(seq),
+            fetch_base=None if fetch_base is None else base_url(fetch_base),
+            layout=layout,
+            alias=not no_alias,
+            deadline_s=wait,
+            cache=cache_home(os.environ) / "debug",
+        )
+        signer = signer_of(key, pass_file)
+        outcomes = asyncio.run(_deploy(ui, what, signer, base_url(server), timeout, building))
+    done = sum(outcome.ok for outcome in outcomes)
+    ui.note(f"{done} of {len(outcomes)} updated in {duration(perf_counter() - start)}")
+    return ui.finish(outcomes, _deployed_lines)
+
+
+async def _deploy(
+    ui: Ui, what: Deployment, signer: Signer, server: str, timeout: float, building: Future[bytes]
+) -> list[Outcome[Deployed]]:
+    from client.connection import Connection
+    from client.pipeline import Watcher, deploy_file
+    from client.release import Publisher
+
+    async with Connection(timeout_s=timeout) as connection:
+        with ui.progress("updating") as progress:
+
+            def on_targets(targets: Sequence[Target]) -> None:
+                ui.expect(len(targets))
+                progress.start(len(targets))
+
+            publisher = Publisher(connection, server, signer, ui.step, ui.note)
+            watcher = Watcher(on_targets, lambda _outcome: progress.advance())
+            return await deploy_file(publisher, what, built=asyncio.wrap_future(building), watcher=watcher)
+
+
+def _deployed_lines(deployed: Deployed) -> list[str]:
+    release = deployed.release
+    return [
+        f"slot {release.slot} holds {release.digest.hex()[:8]}, sequence number {release.sequence_number}"
+        f"  ({size(len(release.image))} in {duration(deployed.seconds)})",
+    ]

@@ -1,0 +1,188 @@
+"""`build`, `verify`, `dump`, `run`: what needs no network."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from client.commands.options import framed, output_options
+from client.commands.requests import exec_options, request_of
+from client.results import Outcome
+from client.text import block, finding_lines, hex_ids, size, table
+from client.ui import Ui
+
+if TYPE_CHECKING:
+    from client.dump import Dump
+    from device.vm.verifier import Report
+
+SOURCE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+def layout_option(command: Any) -> Any:
+    """`--layout elf|text`."""
+    return click.option(
+        "--layout",
+        type=click.Choice(["elf", "text"]),
+        help="How the image is written.  [default: elf, stripped]",
+    )(command)
+
+
+@click.command("build", epilog="Example: client build prog.c --to prog.o")
+@click.argument("source", type=SOURCE)
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the object.")
+@click.option(
+    "--cpu",
+    type=click.Choice(["v1", "v2", "v3", "v4"]),
+    default="v3",
+    show_default=True,
+    help="Instructions.",
+)
+@output_options
+@framed
+def build_command(ui: Ui, source: Path, to: Path | None, cpu: str) -> int:
+    """Compile C, C++ or assembler text into an eBPF object.
+
+    Uses clang from the path, else the ziglang package; with debug information.
+    """
+    from client.source import build_object
+
+    target = to or source.with_suffix(".o")
+    built = build_object(source, cpu=cpu, on_step=ui.step)
+    write(target, built)
+    result = {"object": str(target), "size": len(built)}
+    return ui.finish([Outcome(None, result)], lambda _: [f"{target}  {size(len(built))}"])
+
+
+@click.command("verify", epilog="Example: client verify prog.o --helpers 0x01,0x13")
+@click.argument("file", type=SOURCE)
+@layout_option
+@click.option("--helpers", metavar="IDS", help="Helpers that the program may call, such as 0x01,0x13.")
+@output_options
+@framed
+def verify_command(ui: Ui, file: Path, layout: str | None, helpers: str | None) -> int:
+    """Judge a program as a device would: all findings, and what is known of it."""
+    from client.arguments import helper_ids
+    from client.image import examine
+
+    packaged = examine(file, layout, allowed=helper_ids(helpers), on_step=ui.step)
+    report = packaged.report
+    facts = {"name": packaged.name, "size": len(packaged.image), **report.to_map()}
+    outcome: Outcome[Any] = Outcome(None, facts)
+    if not report.accepted:
+        outcome = Outcome(None, error=packaged.refusal())
+        if ui.json:
+            outcome.error.extra["report"] = facts  # type: ignore[union-attr]  # it was set just now
+    return ui.finish([outcome], lambda _: _report_lines(report, facts))
+
+
+def _report_lines(report: Report, facts: dict[str, Any]) -> Iterator[str]:
+    yield f"accepted: {facts['name']}"
+    shown = {
+        key: value for key, value in facts.items() if key not in ("findings", "accepted", "functions", "name")
+    }
+    for key in ("helpers",):
+        if isinstance(shown.get(key), dict | list | tuple):
+            shown[key] = hex_ids(int(item) for item in shown[key]) or "none"
+    yield from block(shown)
+    yield from finding_lines([finding.to_map() for finding in report.findings])
+
+
+@click.command("dump", epilog="Example: client dump prog.o")
+@click.argument("file", type=SOURCE)
+@layout_option
+@output_options
+@framed
+def dump_command(ui: Ui, file: Path, layout: str | None) -> int:
+    """Take a program apart: sections, functions, disassembly with symbols and source lines."""
+    from client.dump import Dump
+    from client.image import examine
+
+    dump = Dump.of(examine(file, layout, on_step=ui.step))
+    return ui.finish([Outcome(None, dump)], _dump_lines)
+
+
+def _dump_lines(dump: Dump) -> Iterator[str]:
+    from client.dump import hexdump
+
+    facts = dump.to_map()
+    yield from block({key: facts[key] for key in ("name", "layout", "size", "digest")})
+    yield ""
+    sections = [
+        (item["name"], None if item["address"] is None else f"0x{item['address']:08x}", item["size"])
+        for item in facts["sections"]
+    ]
+    yield from table(("SECTION", "ADDRESS", "SIZE"), sections)
+    for section in facts["sections"]:
+        content = {".rodata": dump.program.rodata, ".data": dump.program.data}.get(section["name"])
+        if content:
+            yield ""
+            yield f"{section['name']}:"
+            yield from hexdump(content, section["address"])
+    starts = {item["start"]: item for item in facts["functions"]}
+    for line in facts["instructions"]:
+        if line["slot"] in starts:
+            function = starts[line["slot"]]
+            yield ""
+            yield from block({f"{function['name'] or '(no name)'}:": "entry" if function["entry"] else ""})
+        if "source" in line:
+            yield from block({f"; {line['source']}": ""})
+        yield from block({f"{line['slot']:5d}: {line['bytes']:<32}": line["text"]})
+
+
+@click.command(
+    "run",
+    epilog="Example: client run prog.o --context 0800000000000000\n\nclient run --batch requests.jsonl",
+)
+@click.argument("file", type=SOURCE, required=False)
+@click.option("--batch", metavar="FILE", help="One JSON request a line, `-` for stdin; one answer line each.")
+@layout_option
+@exec_options
+@output_options
+@framed
+def run_command(ui: Ui, file: Path | None, batch: str | None, layout: str | None, **run: Any) -> int:
+    """Run a program on this machine, without a device: same engines, same faults."""
+    if (file is None) == (batch is None):
+        raise click.UsageError("give a FILE or --batch, one of them")
+    if batch is not None:
+        return _batch(batch)
+    from client.execution import answer_lines, fault_answer
+    from client.image import prepare
+    from client.local import Bench
+
+    assert file is not None  # noqa: S101  # checked above
+    request = request_of(**run)
+    packaged = prepare(file, layout, on_step=ui.step)
+    bench = Bench.of(packaged, warn=ui.note)
+    outcome = asyncio.run(bench.outcome(request))
+    return ui.finish([outcome], answer_lines, fault_answer)
+
+
+def _batch(name: str) -> int:
+    from client.batch import run_batch
+
+    if name == "-":
+        run_batch(sys.stdin, sys.stdout)
+        return 0
+    path = Path(name)
+    if not path.is_file():
+        raise click.UsageError(f"there is no file {name}")
+    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+        run_batch(lines, sys.stdout)
+    return 0
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file. Raises ConfigError when that cannot be."""
+    from device.errors import ConfigError
+
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror or error}", code="file", where=str(path)
+        ) from error

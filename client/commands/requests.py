@@ -1,0 +1,86 @@
+"""The options of a run, and the request they make: for `exec` on a device and `run` on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from device.api import ExecRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def exec_options(command: F) -> F:
+    """`--engine --context --region --helpers --budget --timeout --repeat`."""
+    options = (
+        click.option(
+            "--engine",
+            type=click.Choice(["auto", "interpreter", "switch"]),
+            default="auto",
+            show_default=True,
+            help="What runs it.",
+        ),
+        click.option("--context", metavar="HEX", help="Bytes that r1 points to."),
+        click.option(
+            "--region",
+            "regions",
+            metavar="HEX[:ro]",
+            multiple=True,
+            help="An extra region, writable unless :ro; repeatable.",
+        ),
+        click.option("--helpers", metavar="IDS", help="Helpers it may call, such as 0x01,0x13."),
+        click.option(
+            "--budget", type=click.IntRange(1, 2**32 - 1), metavar="N", help="Instructions it may execute."
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0.001, 60),
+            default=10.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long it may take, with all repeats.",
+        ),
+        click.option(
+            "--repeat",
+            type=click.IntRange(1, 10_000),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Run it N times; the time is the median.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def request_of(
+    *,
+    engine: Any,
+    context: str | None,
+    regions: tuple[str, ...],
+    helpers: str | None,
+    budget: int | None,
+    timeout: float,
+    repeat: int,
+) -> ExecRequest:
+    """The request. Raises ConfigError for arguments that are none."""
+    from client.arguments import helper_ids, hex_bytes, region
+    from device.api import ExecRequest
+    from device.errors import ConfigError, MalformedRequest
+
+    try:
+        return ExecRequest(
+            engine=engine,
+            context=None if context is None else hex_bytes(context, "--context"),
+            regions=tuple(region(text) for text in regions),
+            helpers=helper_ids(helpers),
+            budget=budget,
+            timeout_ms=max(1, round(timeout * 1000)),
+            repeat=repeat,
+        )
+    except MalformedRequest as error:
+        raise ConfigError(error.detail, code="argument", where=error.where, hint=error.hint) from error

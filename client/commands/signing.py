@@ -1,0 +1,235 @@
+"""`keygen`, `sign`, `publish`: keys, and manifests without a deploy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from client.commands.options import device_options, framed, output_options, slot_option, timeout_option
+from client.results import Outcome
+from client.text import block, size
+from client.ui import Ui
+
+if TYPE_CHECKING:
+    from client.keys import Signer
+    from client.manifest import Signed
+    from client.release import Order, Publisher
+
+IMAGE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+def key_options(command: Any) -> Any:
+    """`--key FILE`, `--pass-file FILE`."""
+    command = click.option(
+        "--pass-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="File with the key's pass phrase.  [default: asked for]",
+    )(command)
+    return click.option(
+        "--key",
+        metavar="FILE",
+        help="Private key to sign with.  [MICROBPF_KEY; default: what keygen made]",
+    )(command)
+
+
+def release_options(command: Any) -> Any:
+    """`--slot --seq --fetch-base --layout`."""
+    command = click.option(
+        "--layout", type=click.Choice(["elf", "text"]), help="How the image is written.  [default: elf]"
+    )(command)
+    command = click.option(
+        "--fetch-base",
+        metavar="URL",
+        help="URL that devices fetch from.  [default: the one each device was given]",
+    )(command)
+    command = click.option(
+        "--seq",
+        metavar="N|clock",
+        help="Sequence number.  [default: one more than the devices' highest]",
+    )(command)
+    return slot_option(text="RAM slot it is for.")(command)
+
+
+def signer_of(key: str | None, pass_file: Path | None) -> Signer:
+    """The key to sign with; its pass phrase comes from the file, or is asked for on a terminal."""
+    from client.keys import key_path, load_signer, read_passphrase
+
+    passphrase = None if pass_file is None else read_passphrase(pass_file)
+    return load_signer(key_path(key), passphrase=passphrase, ask=_ask)
+
+
+def _ask(path: Path) -> bytes:
+    text: str = click.prompt(f"Pass phrase of {path}", hide_input=True, err=True)
+    return text.encode()
+
+
+def sequence_of(text: str | None) -> int | None:
+    """`--seq`: a number, the epoch in seconds for `clock`, None when it was not given."""
+    from client.arguments import number
+    from client.manifest import check_sequence
+
+    if text is None:
+        return None
+    value = int(time.time()) if text == "clock" else number(text, "--seq")
+    check_sequence(value)
+    return value
+
+
+@click.command("keygen", epilog="Example: client keygen --to operator.pem")
+@click.option("--to", metavar="FILE", help="Where to write it.  [MICROBPF_KEY; default: in the user's data]")
+@click.option(
+    "--pass-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Encrypt it with the pass phrase in this file.",
+)
+@click.option("--encrypt", is_flag=True, help="Encrypt it with a pass phrase that is asked for.")
+@output_options
+@framed
+def keygen_command(ui: Ui, to: str | None, pass_file: Path | None, encrypt: bool) -> int:
+    """Make a key pair to sign updates with, Ed25519, in PEM files.
+
+    An existing key is never overwritten.
+    """
+    from client.keys import generate, key_path, read_passphrase
+
+    passphrase = None
+    if pass_file is not None:
+        passphrase = read_passphrase(pass_file)
+    elif encrypt:
+        passphrase = click.prompt("Pass phrase", hide_input=True, confirmation_prompt=True, err=True).encode()
+    path = key_path(to)
+    public = generate(path, passphrase)
+    ui.note(f"devices trust it once {public.name} lies in their directory of trusted keys: device --keys DIR")
+    result = {"private": str(path), "public": str(public)}
+    return ui.finish([Outcome(None, result)], block)
+
+
+@click.command(
+    "sign", epilog="Example: client sign prog.o --slot 0 --seq 7 --board native --fetch-base coap://10.0.0.1"
+)
+@click.argument("file", type=IMAGE)
+@release_options
+@click.option("--board", metavar="NAME", help="Board it is for, where no device is named.  [default: native]")
+@click.option("--uri", metavar="URL", help="URL of the image, where the usual name does not do.")
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the manifest.")
+@key_options
+@device_options
+@timeout_option
+@output_options
+@framed
+def sign_command(ui: Ui, file: Path, uri: str | None, to: Path | None, **options: Any) -> int:
+    """Sign a manifest for an image, into files beside it.
+
+    The sequence number and the board are asked of the devices that are named with -d; without any,
+    --seq is needed. Nothing is published.
+    """
+    from client.commands.local import write
+
+    signed = asyncio.run(_release(ui, file, uri=uri, **options))
+    results = []
+    for release in signed:
+        manifest = to if to is not None and len(signed) == 1 else file.parent / release.manifest_name
+        image = file.parent / release.image_name
+        write(manifest, release.envelope)
+        write(image, release.image)
+        results.append({**release.to_map(), "manifest_file": str(manifest), "image_file": str(image)})
+    return ui.finish([Outcome(None, result) for result in results], _signed_lines)
+
+
+@click.command("publish", epilog="Example: client publish prog.o --slot 0 -d all")
+@click.argument("file", type=IMAGE)
+@release_options
+@click.option("--board", metavar="NAME", help="Board it is for, where no device is named.  [default: native]")
+@click.option("--no-alias", is_flag=True, help="Leave suit_manifest<slot>.signed as it is.")
+@key_options
+@device_options
+@timeout_option
+@output_options
+@framed
+def publish_command(ui: Ui, file: Path, no_alias: bool, **options: Any) -> int:
+    """Sign, and put image and manifest onto the file server; no device is told."""
+    signed = asyncio.run(_release(ui, file, publish=True, alias=not no_alias, **options))
+    return ui.finish([Outcome(None, release) for release in signed], lambda r: _signed_lines(r.to_map()))
+
+
+def _signed_lines(release: dict[str, Any]) -> list[str]:
+    shown = (
+        "slot",
+        "board",
+        "sequence_number",
+        "tag",
+        "image_url",
+        "manifest_url",
+        "manifest_file",
+        "image_file",
+    )
+    lines = {name.replace("_", " "): release.get(name) for name in shown}
+    return block({**lines, "size": f"{size(release['size'])} + {size(release['manifest_size'])}"})
+
+
+async def _release(
+    ui: Ui,
+    file: Path,
+    *,
+    slot: int,
+    seq: str | None,
+    fetch_base: str | None,
+    layout: str | None,
+    board: str | None,
+    key: str | None,
+    pass_file: Path | None,
+    devices: tuple[str, ...],
+    server: str,
+    timeout: float,
+    uri: str | None = None,
+    publish: bool = False,
+    alias: bool = False,
+) -> list[Signed]:
+    """Sign for the devices named, or without any for a board; publish when asked to."""
+    from client.addresses import base_url
+    from client.connection import Connection
+    from client.image import prepare
+    from client.release import Order, Publisher
+
+    if devices and board is not None:
+        raise click.UsageError("--board is for a release without devices: devices say what they are")
+    number = sequence_of(seq)
+    if not devices and number is None:
+        raise click.UsageError("say --seq N, or name the devices with -d: they know what comes next")
+    signer = signer_of(key, pass_file)
+    packaged = prepare(file, layout, on_step=ui.step)
+    order = Order(
+        packaged,
+        slot=slot,
+        sequence_number=number,
+        fetch_base=None if fetch_base is None else base_url(fetch_base),
+        uri=uri,
+        alias=alias,
+        publish=publish,
+    )
+    async with Connection(timeout_s=timeout) as connection:
+        publisher = Publisher(connection, base_url(server), signer, ui.step, ui.note)
+        if devices:
+            return await _for_devices(publisher, order, devices)
+        return await _for_board(publisher, order, board or "native")
+
+
+async def _for_devices(publisher: Publisher, order: Order, devices: tuple[str, ...]) -> list[Signed]:
+    from client.fleet import resolve
+    from client.release import release
+    from client.sequence import survey
+
+    targets = await resolve(publisher.connection, publisher.server, devices)
+    recipients = await survey(publisher.connection, publisher.server, targets)
+    signed = await release(publisher, order, recipients)
+    return list(dict.fromkeys(signed.values()))
+
+
+async def _for_board(publisher: Publisher, order: Order, board: str) -> list[Signed]:
+    from client.release import release_for_board
+
+    return [await release_for_board(publisher, order, board)]

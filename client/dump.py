@@ -1,0 +1,93 @@
+"""A file taken apart: sections, functions, disassembly with symbols and source lines (client.md, `dump`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from client.image import Packaged, layout_name, with_lines
+from device.vm import disasm, helpers
+from device.vm.isa import SLOT_SIZE
+from device.vm.memory import DATA_BASE, RODATA_BASE
+from device.vm.program import Program
+
+_ROW: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A program to look at."""
+
+    packaged: Packaged
+    program: Program
+
+    @classmethod
+    def of(cls, packaged: Packaged) -> Dump:
+        """With the source lines that the file knows."""
+        return cls(packaged, with_lines(packaged.program, packaged.object))
+
+    def sections(self) -> list[dict[str, Any]]:
+        """The linked sections: name, address (text has none), size."""
+        program = self.program
+        found = [
+            {"name": ".text", "address": None, "size": len(program.text)},
+            {"name": ".rodata", "address": RODATA_BASE, "size": len(program.rodata)},
+            {"name": ".data", "address": DATA_BASE, "size": len(program.data)},
+            {"name": ".bss", "address": DATA_BASE + len(program.data), "size": program.bss_size},
+        ]
+        return [section for section in found if section["size"]]
+
+    def functions(self) -> list[dict[str, Any]]:
+        """The functions: name, first slot, number of slots, whether a run begins there."""
+        starts = [function.start for function in self.program.functions] + [self.program.slots]
+        return [
+            {
+                "name": function.name,
+                "start": function.start,
+                "slots": starts[index + 1] - function.start,
+                "entry": function.start == self.program.entry,
+            }
+            for index, function in enumerate(self.program.functions)
+        ]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The disassembly: slot, bytes, text, source line where it changes."""
+        names = {number: helper.name for number, helper in helpers.HELPERS.items()}
+        shown, last = [], None
+        for line in disasm.disassemble(self.program, helpers=names):
+            source = self.program.lines.get(line.slot)
+            offset = line.slot * SLOT_SIZE
+            item: dict[str, Any] = {
+                "slot": line.slot,
+                "bytes": self.program.text[offset : offset + SLOT_SIZE * line.slots].hex(),
+                "text": line.text,
+            }
+            if source is not None and source != last:
+                item["source"] = last = source
+            shown.append(item)
+        return shown
+
+    def to_map(self) -> dict[str, Any]:
+        """What JSON shows."""
+        return {
+            "name": self.packaged.name,
+            "layout": layout_name(self.program.layout),
+            "size": len(self.packaged.image),
+            "digest": self.packaged.digest.hex(),
+            "tag": self.packaged.tag,
+            "entry": self.program.entry,
+            "sections": self.sections(),
+            "functions": self.functions(),
+            "rodata": self.program.rodata,
+            "data": self.program.data,
+            "instructions": self.lines(),
+        }
+
+
+def hexdump(content: bytes, base: int) -> Iterator[str]:
+    """Address, 16 bytes a row, and what of them is printable ASCII."""
+    for offset in range(0, len(content), _ROW):
+        row = content[offset : offset + _ROW]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"{base + offset:08x}  {row.hex(' '):<47}  |{text}|"

@@ -1,0 +1,151 @@
+"""Running a program on this machine: the device's loader, verifier, helpers and engines, without a device."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from time import monotonic, perf_counter
+
+from client.faults import program_fault
+from client.image import Packaged, with_lines
+from client.results import Outcome as Result
+from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
+from device.errors import MalformedRequest, MicroBpfError
+from device.storage.stores import MemoryStore
+from device.vm import engines, helpers
+from device.vm.faults import Fault
+from device.vm.memory import CONTEXT_BASE, MAX_EXTRA_REGIONS, MAX_REGION_BYTES
+from device.vm.profiles import UBPF
+from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control, Engine, Outcome, Run, build_memory
+
+
+@dataclass(slots=True)
+class Output:
+    """What a program printed; a Console."""
+
+    content: bytearray = field(default_factory=bytearray)
+
+    def write(self, text: bytes) -> None:
+        """See Console."""
+        self.content += text
+
+
+@dataclass(frozen=True, slots=True)
+class MonotonicClock:
+    """Microseconds since it was made; a Clock."""
+
+    start: float = field(default_factory=monotonic)
+
+    def now_us(self) -> int:
+        """See Clock."""
+        return int((monotonic() - self.start) * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A program with its memory and stores, as they would lie in a slot."""
+
+    packaged: Packaged
+    data: bytearray
+    services: helpers.Services
+    output: Output
+
+    @classmethod
+    def of(cls, packaged: Packaged, *, warn: Callable[[str], None] = lambda _text: None) -> Bench:
+        """A slot as it is after a deploy."""
+        output = Output()
+        services = helpers.Services(
+            local=MemoryStore(), shared=MemoryStore(), clock=MonotonicClock(), console=output, warn=warn
+        )
+        return cls(packaged, packaged.program.fresh_data(), services, output)
+
+    async def run(self, request: ExecRequest) -> ExecAnswer:
+        """Run as a device would (api.md, run request). Raises ProgramFault, and MalformedRequest."""
+        check(request)
+        control = Control(monotonic() + request.timeout_ms / 1000)
+        try:
+            return await asyncio.to_thread(self._run, request, control)
+        except asyncio.CancelledError:
+            control.kill()
+            raise
+
+    async def outcome(self, request: ExecRequest) -> Result[ExecAnswer]:
+        """The same, with its error as a value."""
+        try:
+            return Result(None, await self.run(request))
+        except MicroBpfError as error:
+            return Result(None, error=error)
+
+    def _run(self, request: ExecRequest, control: Control) -> ExecAnswer:
+        engine = engines.select(request.engine)
+        times: list[float] = []
+        for _ in range(request.repeat):
+            context = bytearray(request.context or b"")
+            extra = [(bytearray(region.bytes), region.writable) for region in request.regions]
+            outcome, seconds = self._once(engine, request, control, context, extra)
+            times.append(seconds)
+            if outcome.fault is not None:
+                break
+        answer = ExecAnswer(
+            engine=engine.name,
+            instructions=outcome.instructions,
+            runs=len(times),
+            r0=None if outcome.r0 is None else hex64(outcome.r0),
+            r0_signed=outcome.r0_signed,
+            fault=None if outcome.fault is None else self._located(outcome.fault).to_map(),
+            time_us=ExecTimes(run=round(median(times) * 1_000_000)),
+            context=bytes(context) if request.context is not None else None,
+            regions=tuple(bytes(content) for content, writable in extra if writable),
+            output=self.output.content.decode("utf-8", "replace"),
+            helpers=tuple(sorted(self._allowed(request))),
+            sizes=ExecSizes(image=len(self.packaged.image)),
+        )
+        if answer.fault is not None:
+            raise program_fault(answer.fault, answer.to_map())
+        return answer
+
+    def _once(
+        self,
+        engine: Engine,
+        request: ExecRequest,
+        control: Control,
+        context: bytearray,
+        extra: list[tuple[bytearray, bool]],
+    ) -> tuple[Outcome, float]:
+        program = self.packaged.program
+        memory = build_memory(
+            program, self.data, context, context_writable=request.context_writable, extra=extra
+        )
+        gate = helpers.gate(memory, self.services, helpers.profile_helpers(UBPF), request.helpers)
+        run = Run(
+            memory=memory,
+            call_helper=gate,
+            budget=request.budget or BUDGET_DEFAULT,
+            r1=CONTEXT_BASE if context else 0,
+            r2=len(context),
+            control=control,
+        )
+        start = perf_counter()
+        outcome = engine.run(program, run)
+        return outcome, perf_counter() - start
+
+    def _located(self, fault: Fault) -> Fault:
+        """The fault with its source line: debug information is read only when it is needed."""
+        return with_lines(self.packaged.program, self.packaged.object).locate(fault)
+
+    def _allowed(self, request: ExecRequest) -> set[int]:
+        available = set(helpers.profile_helpers(UBPF))
+        return available if request.helpers is None else available & set(request.helpers)
+
+
+def check(request: ExecRequest) -> None:
+    """Refuse what a device refuses with the request. Raises MalformedRequest."""
+    sizes = [len(request.context or b""), *(len(region.bytes) for region in request.regions)]
+    if max(sizes) > MAX_REGION_BYTES:
+        raise MalformedRequest(f"a region of more than {MAX_REGION_BYTES} bytes", where="regions")
+    if len(request.regions) > MAX_EXTRA_REGIONS:
+        raise MalformedRequest(f"more than {MAX_EXTRA_REGIONS} regions", where="regions")
+    if request.budget is not None and request.budget > BUDGET_MAX:
+        raise MalformedRequest(f"a budget above {BUDGET_MAX}", where="budget")

@@ -1,0 +1,136 @@
+"""From a file to running slots: what `client deploy` does, in one call.
+
+Building, asking the devices and reading the key wait for different things, so they happen at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from client.debuginfo import DebugFiles
+from client.deploy import DEADLINE_S, Deployed, deploy
+from client.directory import Target
+from client.fleet import resolve
+from client.image import Packaged, prepare
+from client.release import Order, Publisher
+from client.results import Outcome
+from client.sequence import Recipient, survey
+from client.source import build_object
+from client.steps import Step
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+UNKNOWN_SRV: Final = "is not in the directory: it is told to fetch from"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What to deploy where. Without `selectors` the only registered device is meant."""
+
+    file: Path
+    selectors: Sequence[str] = ()
+    slot: int = 0
+    sequence_number: int | None = None
+    fetch_base: str | None = None
+    layout: str | None = None
+    alias: bool = True
+    deadline_s: float = DEADLINE_S
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Who is told, beside the publisher's steps and notes: of the targets, and of each one's end."""
+
+    on_targets: Callable[[Sequence[Target]], None] = field(default=lambda _targets: None)
+    on_done: Callable[[Outcome[Deployed]], None] = field(default=lambda _outcome: None)
+
+
+async def deploy_file(
+    publisher: Publisher,
+    what: Deployment,
+    *,
+    built: Awaitable[bytes] | None = None,
+    watcher: Watcher | None = None,
+) -> list[Outcome[Deployed]]:
+    """Build (for a source), verify, sign, publish, install and confirm; an outcome for every device.
+
+    `built` is an object that is being built already. Raises what ends it for all before anything changed:
+    BuildError, LoadError, VerifyError, ConfigError, TransportError, SuitError, RemoteError.
+    """
+    watcher = watcher or Watcher()
+    steps: list[Step] = []
+    recording = replace(publisher, on_step=_recorder(steps, publisher.on_step))
+    packaged, recipients = await both(_prepare(recording, what, built), _ask(recording, what, watcher))
+    debug = DebugFiles(what.cache, publisher.connection, publisher.server)
+    keeping = asyncio.create_task(debug.keep(packaged.image, packaged.object, on_note=publisher.on_note))
+    order = Order(
+        packaged,
+        slot=what.slot,
+        sequence_number=what.sequence_number,
+        fetch_base=what.fetch_base,
+        alias=what.alias,
+    )
+    try:
+        outcomes = await deploy(
+            recording,
+            order,
+            [recipient.target for recipient in recipients],
+            known=recipients,
+            deadline_s=what.deadline_s,
+            on_done=watcher.on_done,
+        )
+        await keeping
+    finally:
+        keeping.cancel()
+    return [_with_steps(outcome, steps) for outcome in outcomes]
+
+
+async def _prepare(publisher: Publisher, what: Deployment, built: Awaitable[bytes] | None) -> Packaged:
+    if built is None:
+        content = await asyncio.to_thread(build_object, what.file, on_step=publisher.on_step)
+    else:
+        content = await built
+    return prepare(what.file, what.layout, on_step=publisher.on_step, built=content)
+
+
+async def _ask(publisher: Publisher, what: Deployment, watcher: Watcher) -> list[Recipient]:
+    connection, server = publisher.connection, publisher.server
+    targets = await resolve(connection, server, what.selectors)
+    watcher.on_targets(targets)
+    recipients = await survey(connection, server, targets, need_srv=what.fetch_base is None)
+    for recipient in recipients:
+        if recipient.target.srv is None and what.fetch_base is None:
+            publisher.on_note(f"note: {recipient.target.name} {UNKNOWN_SRV} {server} (see --fetch-base)")
+    return recipients
+
+
+async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Both results; when one fails the other is given up, and the error comes out as it is."""
+    one, two = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        return await one, await two
+    finally:
+        for task in (one, two):
+            task.cancel()
+        await asyncio.gather(one, two, return_exceptions=True)
+
+
+def _recorder(steps: list[Step], on_step: Callable[[Step], None]) -> Callable[[Step], None]:
+    def record(step: Step) -> None:
+        steps.append(step)
+        on_step(step)
+
+    return record
+
+
+def _with_steps(outcome: Outcome[Deployed], steps: Sequence[Step]) -> Outcome[Deployed]:
+    if outcome.result is None:
+        return outcome
+    own = tuple(step for step in steps if step.device in (None, outcome.device))
+    return replace(outcome, result=replace(outcome.result, steps=own))
