@@ -30,7 +30,7 @@ class Dump:
     def sections(self) -> list[dict[str, Any]]:
         """The linked sections: name, address (text has none), size."""
         program = self.program
-        found = [
+        found: list[dict[str, Any]] = [
             {"name": ".text", "address": None, "size": len(program.text)},
             {"name": ".rodata", "address": RODATA_BASE, "size": len(program.rodata)},
             {"name": ".data", "address": DATA_BASE, "size": len(program.data)},
@@ -40,7 +40,7 @@ class Dump:
 
     def functions(self) -> list[dict[str, Any]]:
         """The functions: name, first slot, number of slots, whether a run begins there."""
-        starts = [function.start for function in self.program.functions] + [self.program.slots]
+        starts = [*(function.start for function in self.program.functions), self.program.slots]
         return [
             {
                 "name": function.name,

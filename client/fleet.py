@@ -143,11 +143,12 @@ async def for_each(
     places = asyncio.Semaphore(limit)
 
     async def one(target: Target) -> Outcome[T]:
+        outcome: Outcome[T]
         async with places:
             try:
                 outcome = Outcome(target.name, await action(target))
             except MicroBpfError as error:
-                outcome = Outcome[T](target.name, error=error)
+                outcome = Outcome(target.name, error=error)
         if on_done is not None:
             on_done(target, outcome)
         return outcome

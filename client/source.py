@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
-from client.steps import OnStep, ignore_step, timed
+from client.build import SOURCE_SUFFIXES, compile_source
+from client.steps import Note, OnStep, ignore_note, ignore_step, timed
 from device.errors import ConfigError
-
-_SOURCES: Final = frozenset({".c", ".cpp", ".cc", ".cxx", ".s"})
 
 
 def is_source(path: Path) -> bool:
     """Whether a file has to be built first: C, C++ or assembler text, by its suffix."""
-    return path.suffix.lower() in _SOURCES
+    return path.suffix.lower() in SOURCE_SUFFIXES
 
 
 def read_file(path: Path) -> bytes:
@@ -26,20 +24,21 @@ def read_file(path: Path) -> bytes:
         ) from error
 
 
-def build_object(path: Path, *, cpu: str = "v3", on_step: OnStep = ignore_step) -> bytes:
-    """The object of a source, or the bytes of anything else.
+def build_object(
+    path: Path, *, cpu: str = "v3", on_step: OnStep = ignore_step, on_note: Note = ignore_note
+) -> bytes:
+    """The object of a source, or the bytes of anything else. The compiler's warnings are a note.
 
-    Raises BuildError, AssemblyError, ConfigError.
+    Raises BuildError, ConfigError.
     """
     if not is_source(path):
         with timed(on_step, "read") as step:
             content = read_file(path)
             step.detail, step.size = path.name, len(content)
         return content
-    from client.build import compile_source
-
     with timed(on_step, "build") as step:
-        read_file(path)
         built = compile_source(path, cpu=cpu)
         step.detail, step.size = f"{path.name}, {built.compiler}", len(built.object)
+    if built.warnings:
+        on_note(built.warnings)
     return built.object

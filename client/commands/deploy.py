@@ -66,7 +66,7 @@ def deploy_command(
     start = perf_counter()
     # The compiler is a process of its own: it runs while this one imports what it needs.
     with ThreadPoolExecutor(1) as pool:
-        building = pool.submit(build_object, file, on_step=ui.step)
+        building = pool.submit(build_object, file, on_step=ui.step, on_note=ui.note)
         from client.addresses import base_url
         from client.keys import cache_home
         from client.pipeline import Deployment

@@ -52,7 +52,7 @@ def build_command(ui: Ui, source: Path, to: Path | None, cpu: str) -> int:
     from client.source import build_object
 
     target = to or source.with_suffix(".o")
-    built = build_object(source, cpu=cpu, on_step=ui.step)
+    built = build_object(source, cpu=cpu, on_step=ui.step, on_note=ui.note)
     write(target, built)
     result = {"object": str(target), "size": len(built)}
     return ui.finish([Outcome(None, result)], lambda _: [f"{target}  {size(len(built))}"])

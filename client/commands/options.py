@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from client.connection import Connection
     from client.directory import Target
 
-P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
 
 SLOTS: Final = 256
@@ -93,18 +92,18 @@ def slot_option(
     )
 
 
-def framed(command: Callable[Concatenate[Ui, P], int | None]) -> Callable[..., None]:
+def framed(command: Callable[..., int | None]) -> Callable[..., None]:
     """A command with an `Ui` made of the output options, ending with its exit code.
 
     Errors of our tree are shown and mapped; anything else is one line, with a traceback under --debug.
     """
 
     @wraps(command)
-    def run(*args: P.args, output: Any, quiet: bool, debug: bool, **kwargs: P.kwargs) -> None:
+    def run(*, output: Any, quiet: bool, debug: bool, **options: Any) -> None:
         from client.commands.frame import run_framed
 
         ui = Ui(output, quiet=quiet, environment=os.environ)
-        sys.exit(run_framed(ui, lambda: command(ui, *args, **kwargs), debug=debug))
+        sys.exit(run_framed(ui, lambda: command(ui, **options), debug=debug))
 
     return run
 
