@@ -2,7 +2,7 @@
 
 A slot holds the stripped image; the object it was made from is kept in a local cache, and on the file
 server as `<sha256 of the image>.debug.o` for other operators. Anybody can write there, so an object is
-used only when packaging it again gives exactly the slot's image.
+used only when packaging it again gives exactly the slot's image. What packages and loads is imported only then: most runs end without a fault.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from client.connection import Connection
-from client.image import load as load_image
 from client.image import package, with_lines
 from client.publish import put_new
 from client.steps import Note, ignore_note
 from device.errors import MicroBpfError, RemoteError
-from device.vm.program import Program
+
+if TYPE_CHECKING:
+    from device.vm.program import Program
 
 MAX_OBJECT: Final = 64 * 1024
 """Bytes of a debug object: what the file server takes for a file."""
@@ -102,8 +103,10 @@ def gives(built: bytes, digest: bytes, layout: str) -> bool:
 
 
 def _program(built: bytes, layout: str) -> Program | None:
+    from client.image import load
+
     try:
-        return with_lines(load_image(package(built, layout)), built)
+        return with_lines(load(package(built, layout)), built)
     except MicroBpfError:
         return None
 

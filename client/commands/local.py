@@ -163,14 +163,14 @@ def run_command(ui: Ui, file: Path | None, batch: str | None, layout: str | None
 
 
 def _batch(name: str) -> int:
+    path = Path(name)
+    if name != "-" and not path.is_file():
+        raise click.UsageError(f"there is no file {name}")
     from client.batch import run_batch
 
     if name == "-":
         run_batch(sys.stdin, sys.stdout)
         return 0
-    path = Path(name)
-    if not path.is_file():
-        raise click.UsageError(f"there is no file {name}")
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
         run_batch(lines, sys.stdout)
     return 0

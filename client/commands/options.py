@@ -78,17 +78,16 @@ def slot_option(
     default: int | None = 0, *, required: bool = False, text: str = "RAM slot."
 ) -> Callable[[F], F]:
     """`--slot N`."""
+    # click takes a default of None for a value: an option that is required must have none at all.
+    given: dict[str, Any] = {"required": True} if required else {"default": default}
     return click.option(
         "--slot",
         type=click.IntRange(0, SLOTS - 1),
-        default=None if required else default,
-        required=required,
         show_default=default is not None and not required,
         metavar="N",
         help=text,
-        shell_complete=lambda _context, _parameter, incomplete: [
-            text for text in map(str, range(5)) if text.startswith(incomplete)
-        ],
+        shell_complete=complete_slot,
+        **given,
     )
 
 
@@ -128,6 +127,11 @@ def with_devices(
             return await action(connection, base, targets)
 
     return asyncio.run(run())
+
+
+def complete_slot(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The slots that a device has unless it was told otherwise."""
+    return [text for text in map(str, range(5)) if text.startswith(incomplete)]
 
 
 def complete_device(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -190,16 +190,16 @@ async def _release(
     alias: bool = False,
 ) -> list[Signed]:
     """Sign for the devices named, or without any for a board; publish when asked to."""
+    if devices and board is not None:
+        raise click.UsageError("--board is for a release without devices: devices say what they are")
+    if not devices and seq is None:
+        raise click.UsageError("say --seq N, or name the devices with -d: they know what comes next")
     from client.addresses import base_url
     from client.connection import Connection
     from client.image import prepare
     from client.release import Order, Publisher
 
-    if devices and board is not None:
-        raise click.UsageError("--board is for a release without devices: devices say what they are")
     number = sequence_of(seq)
-    if not devices and number is None:
-        raise click.UsageError("say --seq N, or name the devices with -d: they know what comes next")
     signer = signer_of(key, pass_file)
     packaged = prepare(file, layout, on_step=ui.step)
     order = Order(
