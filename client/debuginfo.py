@@ -2,7 +2,9 @@
 
 A slot holds the stripped image; the object it was made from is kept in a local cache, and on the file
 server as `<sha256 of the image>.debug.o` for other operators. Anybody can write there, so an object is
-used only when packaging it again gives exactly the slot's image. What packages and loads is imported only then: most runs end without a fault.
+used only when packaging it again gives exactly the slot's image.
+
+What packages and loads is imported only then: most runs end without a fault.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from client.connection import Connection
-from client.image import package, with_lines
 from client.publish import put_new
 from client.steps import Note, ignore_note
 from device.errors import MicroBpfError, RemoteError
@@ -96,6 +97,8 @@ def file_name(digest: bytes) -> str:
 
 def gives(built: bytes, digest: bytes, layout: str) -> bool:
     """Whether packaging `built` gives exactly the image with this digest."""
+    from client.image import package
+
     try:
         return sha256(package(built, layout)).digest() == digest
     except MicroBpfError:
@@ -103,7 +106,7 @@ def gives(built: bytes, digest: bytes, layout: str) -> bool:
 
 
 def _program(built: bytes, layout: str) -> Program | None:
-    from client.image import load
+    from client.image import load, package, with_lines
 
     try:
         return with_lines(load(package(built, layout)), built)

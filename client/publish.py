@@ -7,14 +7,16 @@ what another is about to fetch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from client.connection import Connection
 from client.exchange import PUT, Call
-from client.manifest import Signed
 from client.steps import Note, OnStep, ignore_note, ignore_step, timed
 from device.api import CBOR
 from device.errors import MicroBpfError, RemoteError
+
+if TYPE_CHECKING:
+    from client.manifest import Signed
 
 _OCTETS: Final = 42
 _PRECONDITION: Final = "4.12"
