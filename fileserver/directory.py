@@ -17,21 +17,21 @@ from urllib.parse import urljoin
 
 from aiocoap.util.linkformat import Link
 
-from device.errors import ConfigError, Forbidden, MalformedRequest, NotFound, Unavailable
+from device.errors import Forbidden, MalformedRequest, NotFound, Unavailable
 from device.resource import Facts, facts_of, fits
-from device.transport import parse_url
+from fileserver.parameters import (
+    DEFAULT_LIFETIME_S,
+    Parameters,
+    check_attributes,
+    check_name,
+    lookup_terms,
+    take_base,
+    take_lifetime,
+    take_single,
+)
 
 LOCATION: Final = "resourcedirectory"
 """Registrations are made at this path and live below it."""
-
-MAX_NAME: Final = 63
-MAX_VALUE: Final = 255
-MAX_ATTRIBUTES: Final = 16
-MAX_LIFETIME_S: Final = 90_000
-DEFAULT_LIFETIME_S: Final = 90_000  # RFC 9176 section 5
-_LOOKUP_ONLY: Final = frozenset({"page", "count", "href", "anchor", "rt"})
-
-Parameters = dict[str, list[str]]
 
 
 @dataclass(slots=True)
@@ -97,15 +97,15 @@ class Directory:
         """
         self.expire()
         rest = dict(parameters)
-        ep, sector = _single(rest, "ep"), _single(rest, "d")
+        ep, sector = take_single(rest, "ep"), take_single(rest, "d")
         if not ep:
             raise MalformedRequest("the endpoint's name is missing", where="ep")
-        _check_name("ep", ep)
+        check_name("ep", ep)
         if sector is not None:
-            _check_name("d", sector)
-        lifetime = _lifetime(rest) or DEFAULT_LIFETIME_S
-        base = _base(rest) or source
-        _check_attributes(rest)
+            check_name("d", sector)
+        lifetime = take_lifetime(rest) or DEFAULT_LIFETIME_S
+        base = take_base(rest) or source
+        check_attributes(rest)
         known = self._by_name.get((ep, sector))
         if known is not None and known.host != host:
             raise Forbidden(
@@ -129,9 +129,9 @@ class Directory:
         rest = dict(parameters)
         if "ep" in rest or "d" in rest:
             raise MalformedRequest("ep and d cannot be changed", where="ep")
-        lifetime, base = _lifetime(rest), _base(rest)
+        lifetime, base = take_lifetime(rest), take_base(rest)
         merged = {**registration.attributes, **rest}
-        _check_attributes(merged)
+        check_attributes(merged)
         before = (registration.base, registration.attributes)
         registration.lifetime_s = lifetime or registration.lifetime_s
         registration.base = base or registration.base
@@ -171,13 +171,13 @@ class Directory:
     def endpoints(self, query: Iterable[str]) -> list[Link]:
         """The endpoints that fit a query, or have a resource that does (RFC 9176 section 6.2)."""
         self.expire()
-        terms, window = _lookup(query)
+        terms, window = lookup_terms(query)
         return [item.endpoint for item in self._by_id.values() if fits(item.facts, terms)][window]
 
     def resources(self, query: Iterable[str]) -> list[Link]:
         """The resources that fit a query, themselves or through their endpoint."""
         self.expire()
-        terms, window = _lookup(query)
+        terms, window = lookup_terms(query)
         return [
             link
             for item in self._by_id.values()
@@ -200,86 +200,3 @@ class Directory:
         while (ident := self._random_id()) in self._by_id:
             pass
         return ident
-
-
-def parameters_of(query: Iterable[str]) -> Parameters:
-    """`name=value` terms as a map of lists. Raises MalformedRequest for a term without value."""
-    found: Parameters = {}
-    for term in query:
-        name, equals, value = term.partition("=")
-        if not equals:
-            raise MalformedRequest(f"{name!r} has no value", where=name)
-        found.setdefault(name, []).append(value)
-    return found
-
-
-def _lookup(query: Iterable[str]) -> tuple[list[str], slice]:
-    """The filter terms of a look-up, and the part of its result that is asked for (`page` and `count`)."""
-    parameters = parameters_of(query)
-    page, count = _number(parameters, "page"), _number(parameters, "count")
-    if page is not None and count is None:
-        raise MalformedRequest("page needs count", where="page")
-    window = slice(None) if count is None else slice((page or 0) * count, ((page or 0) + 1) * count)
-    terms = [f"{name}={value}" for name, values in parameters.items() for value in values]
-    if len(terms) > MAX_ATTRIBUTES:
-        raise MalformedRequest(f"more than {MAX_ATTRIBUTES} terms")
-    return terms, window
-
-
-def _single(parameters: Parameters, name: str) -> str | None:
-    values = parameters.pop(name, [])
-    if len(values) > 1:
-        raise MalformedRequest(f"{name} is given more than once", where=name)
-    return values[0] if values else None
-
-
-def _number(parameters: Parameters, name: str) -> int | None:
-    text = _single(parameters, name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise MalformedRequest(f"{name} is no number", where=name)
-    return int(text)
-
-
-def _lifetime(parameters: Parameters) -> int | None:
-    seconds = _number(parameters, "lt")
-    if seconds is not None and not 1 <= seconds <= MAX_LIFETIME_S:
-        raise MalformedRequest(f"lt must be from 1 to {MAX_LIFETIME_S} seconds", where="lt")
-    return seconds
-
-
-def _base(parameters: Parameters) -> str | None:
-    text = _single(parameters, "base")
-    if text is None:
-        return None
-    _check_value("base", text)
-    try:
-        url = parse_url(text)
-    except ConfigError as error:
-        raise MalformedRequest(f"base: {error.detail}", where="base") from error
-    if url.path or url.query:
-        raise MalformedRequest("base is a URL without path and query", where="base")
-    return url.authority.url
-
-
-def _check_attributes(parameters: Parameters) -> None:
-    if sum(len(values) for values in parameters.values()) > MAX_ATTRIBUTES:
-        raise MalformedRequest(f"more than {MAX_ATTRIBUTES} attributes")
-    for name, values in parameters.items():
-        plain = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
-        if name in _LOOKUP_ONLY or not plain or len(name) > MAX_NAME:
-            raise MalformedRequest(f"{name!r} is no attribute of an endpoint", where=name[:MAX_NAME])
-        for value in values:
-            _check_value(name, value)
-
-
-def _check_name(where: str, name: str) -> None:
-    _check_value(where, name)
-    if len(name.encode()) > MAX_NAME:
-        raise MalformedRequest(f"{where} is longer than {MAX_NAME} bytes", where=where)
-
-
-def _check_value(where: str, value: str) -> None:
-    if len(value.encode()) > MAX_VALUE or not value.isprintable() or '"' in value or "\\" in value:
-        raise MalformedRequest(f"{where} has characters that have no place in it, or too many", where=where)

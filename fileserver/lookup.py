@@ -11,8 +11,9 @@ from aiocoap.util.linkformat import Link
 from device.errors import MalformedRequest, NotFound, UnsupportedFormat
 from device.resource import BoundedResource, BoundedSite, Transfers, link_format
 from device.transport import peer_host
-from fileserver.directory import LOCATION, Directory, parameters_of
+from fileserver.directory import LOCATION, Directory
 from fileserver.links import parse_links
+from fileserver.parameters import parameters_of
 
 LINK_FORMAT: Final = 40
 ENDPOINTS: Final = "endpoint-lookup"

@@ -1,9 +1,4 @@
-"""Files below one root, and nothing else.
-
-Every path is walked from the root's own descriptor, one name at a time, with O_NOFOLLOW: a symbolic link
-anywhere in it ends the walk, also one that is put there between two steps. What is found must be a regular
-file when it is open, so that neither a FIFO nor a device is ever read.
-"""
+"""What the file server keeps: reading, listing, and writing at once or not at all, within limits."""
 
 from __future__ import annotations
 
@@ -11,26 +6,23 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Final
 
 from device.errors import (
-    ConfigError,
     Conflict,
     Forbidden,
     NotFound,
     PreconditionFailed,
-    StorageError,
     TooLarge,
 )
 from device.resource import etag_of
 from fileserver.paths import Path, shown
+from fileserver.walk import Root, explained, open_file
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNFINISHED: Final = ".upload-"
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -62,7 +54,10 @@ class Written:
 
 
 class FileStore:
-    """The files below `root`, which must exist. Use it from one thread only; close it when done."""
+    """The files below `root`, which must exist. Close it when done.
+
+    One thread reads and writes; `listing` may run on another.
+    """
 
     def __init__(
         self,
@@ -72,18 +67,13 @@ class FileStore:
     ) -> None:
         self.limits = limits or StoreLimits()
         self._random_name = random_name
-        try:
-            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise ConfigError(
-                f"{root} cannot be served: {error.strerror}", code="root", where="--root"
-            ) from error
+        self._root = Root(root)
         self._bytes = self._count = 0
         self._recount(remove_unfinished=True)
 
     def close(self) -> None:
         """Give the root's descriptor back."""
-        os.close(self._root)
+        self._root.close()
 
     @property
     def usage(self) -> tuple[int, int]:
@@ -92,8 +82,8 @@ class FileStore:
 
     def read(self, path: Path) -> bytes:
         """A file's content, of one moment. Raises NotFound; Forbidden for one that may not be read."""
-        with self._parent(path) as folder, _explained(path):
-            descriptor = self._open_file(folder, path)
+        with self._root.parent(path) as folder, explained(path):
+            descriptor = open_file(folder, path)
             with os.fdopen(descriptor, "rb") as file:
                 if os.fstat(descriptor).st_size > self.limits.file_bytes:
                     raise _too_big_to_serve(path, self.limits.file_bytes)
@@ -112,14 +102,14 @@ class FileStore:
     def is_folder(self, path: Path) -> bool:
         """Whether there is a folder at this path."""
         try:
-            with self._folder(path):
+            with self._root.folder(path):
                 return True
         except NotFound:
             return False
 
     def listing(self, path: Path) -> list[Item]:
         """What lies in a folder and can be served, by name. Raises NotFound."""
-        with self._folder(path) as folder, _explained(path):
+        with self._root.folder(path) as folder, explained(path):
             found = []
             for entry in os.scandir(folder):
                 if entry.name.startswith("."):
@@ -145,7 +135,7 @@ class FileStore:
         self._reserve(grown, 0 if present is not None else self._missing(path))
         made = self._make_folders(path)
         try:
-            with self._parent(path) as folder, _explained(path, writing=True):
+            with self._root.parent(path) as folder, explained(path, writing=True):
                 self._put(folder, path, data, replace=present is not None)
         except BaseException:
             self._remove_folders(path, made)
@@ -158,7 +148,7 @@ class FileStore:
         """Remove a file, and the folders that are empty without it. Raises NotFound, PreconditionFailed."""
         present = self.read(path)
         self.check_conditions(path, present, if_match=if_match, creating=False)
-        with self._parent(path) as folder, _explained(path, writing=True):
+        with self._root.parent(path) as folder, explained(path, writing=True):
             os.unlink(path[-1], dir_fd=folder)
         self._bytes -= len(present)
         self._count -= 1 + self._remove_folders(path, len(path) - 1)
@@ -175,43 +165,12 @@ class FileStore:
                 "there is a file of this name", where=where, hint="If-Match with its ETag replaces it"
             )
 
-    # Walking
-
-    @contextmanager
-    def _folder(self, path: Path) -> Iterator[int]:
-        """A descriptor of the folder at this path, closed afterwards."""
-        descriptor = os.dup(self._root)
-        try:
-            for name in path:
-                with _explained(path):
-                    below = os.open(name, _FOLDER, dir_fd=descriptor)
-                os.close(descriptor)
-                descriptor = below
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    @contextmanager
-    def _parent(self, path: Path) -> Iterator[int]:
-        with self._folder(path[:-1]) as folder:
-            yield folder
-
-    def _open_file(self, folder: int, path: Path) -> int:
-        """Open a regular file. What is none is looked at first: opening a device can already do something."""
-        if not stat.S_ISREG(os.stat(path[-1], dir_fd=folder, follow_symlinks=False).st_mode):
-            raise NotFound("no such file", where=shown(path))
-        descriptor = os.open(path[-1], _FILE, dir_fd=folder)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise NotFound("no such file", where=shown(path))
-        return descriptor
-
     # Writing
 
     def _present(self, path: Path) -> bytes | None:
         """The content of the file that a write would meet. Raises Conflict, Forbidden for what is no file."""
         try:
-            with self._parent(path) as folder:
+            with self._root.parent(path) as folder:
                 mode = os.stat(path[-1], dir_fd=folder, follow_symlinks=False).st_mode
         except (NotFound, FileNotFoundError):
             return None
@@ -249,7 +208,7 @@ class FileStore:
         """Make the folders that are missing on the way to a file; how many these were."""
         made = 0
         for depth in range(1, len(path)):
-            with self._folder(path[: depth - 1]) as folder, _explained(path, writing=True):
+            with self._root.folder(path[: depth - 1]) as folder, explained(path, writing=True):
                 try:
                     os.mkdir(path[depth - 1], 0o755, dir_fd=folder)
                 except FileExistsError:
@@ -269,7 +228,7 @@ class FileStore:
         for removed in range(most):
             folder_path = path[: len(path) - 1 - removed]
             try:
-                with self._parent(folder_path) as folder:
+                with self._root.parent(folder_path) as folder:
                     os.rmdir(folder_path[-1], dir_fd=folder)
             except (OSError, NotFound, Forbidden):
                 return removed
@@ -297,7 +256,7 @@ class FileStore:
 
     def _recount(self, *, remove_unfinished: bool = False) -> None:
         self._bytes = self._count = 0
-        for _, folders, files, descriptor in os.fwalk(dir_fd=self._root):
+        for _, folders, files, descriptor in os.fwalk(dir_fd=self._root.descriptor):
             self._count += len(folders)
             for name in files:
                 if remove_unfinished and name.startswith(_UNFINISHED):
@@ -320,21 +279,3 @@ def _move_to_new(temporary: str, name: str, folder: int) -> None:
 
 def _too_big_to_serve(path: Path, limit: int) -> Forbidden:
     return Forbidden(f"the file is longer than {limit} bytes and not served", where=shown(path))
-
-
-@contextmanager
-def _explained(path: Path, *, writing: bool = False) -> Iterator[None]:
-    """What the operating system refuses, as an error of our tree."""
-    try:
-        yield
-    except OSError as error:
-        where = shown(path)
-        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG) and not writing:
-            raise NotFound("no such file", where=where) from error
-        if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            if writing:
-                raise Forbidden("a link, file or device is in the way", where=where) from error
-            raise NotFound("no such file", where=where) from error
-        if isinstance(error, PermissionError):
-            raise Forbidden("the server may not do that with this file", where=where) from error
-        raise StorageError(f"the file system refuses: {error.strerror}", where=where) from error

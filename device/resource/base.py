@@ -31,6 +31,9 @@ METHODS: Final = {
     Code.iPATCH: "render_ipatch",
 }
 _DEFAULT_CODE: Final = {Code.GET: Code.CONTENT, Code.FETCH: Code.CONTENT, Code.DELETE: Code.DELETED}
+_BODILESS: Final = (Code.GET, Code.DELETE)
+"""Methods whose payload means nothing (RFC 7252 section 5.8), and is not looked at."""
+
 SAFE: Final = (Code.GET, Code.FETCH)
 _ACK_POLL_S: Final = 0.05
 
@@ -137,7 +140,8 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
             if request.code not in SAFE:
                 raise Incomplete("the answer is no longer here", hint="ask again")
         _check_block2(request)
-        whole = self.transfers.assemble(request, self.body_limit(request))
+        limit = self.body_limit(request)
+        whole = request if request.code in _BODILESS else self.transfers.assemble(request, limit)
         return self.transfers.first_block(request, await self._call(method, whole))
 
     async def _call(self, method: Handler, request: Message) -> Message:

@@ -15,7 +15,13 @@ from device.transport.blocks import allowance_s, download, request, upload
 from device.transport.exchange import expect_success, remote_error
 from device.transport.logs import coap_logger, report_loop_errors
 from device.transport.messages import awaiting_ack, peer_host
-from device.transport.sockets import attached_networks, free_port, has_ipv6_sockets, local_addresses
+from device.transport.sockets import (
+    attached_networks,
+    free_port,
+    has_ipv6_sockets,
+    local_addresses,
+    raise_descriptor_limit,
+)
 from device.transport.stack import CoapContext, client_context, server_context
 from device.transport.timing import LAN, RFC7252, TIMINGS, Timing, tuning
 
@@ -41,6 +47,7 @@ __all__ = [
     "parse_authority",
     "parse_url",
     "peer_host",
+    "raise_descriptor_limit",
     "remote_error",
     "report_loop_errors",
     "request",

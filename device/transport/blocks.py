@@ -1,8 +1,7 @@
 """Block-wise transfers as a client, that believe nothing they are not shown (RFC 7959).
 
-aiocoap's own assembly accepts bodies of any length and restarts in the middle. Here every block must be the
-one that was asked for: same ETag, next number, no larger size, full unless it is the last, and together no
-more than was announced or than the limit; anything else ends the transfer with TransportError `protocol`.
+aiocoap's own assembly accepts bodies of any length and restarts in the middle; here every block goes through
+`body.py`, and every transfer has a deadline.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from typing import Any, Final
 from aiocoap import Code, Message
 from aiocoap.optiontypes import BlockOption
 
-from device.errors import TooLarge, TransportError
+from device.errors import TransportError
+from device.transport.body import Body, broken
 from device.transport.exchange import exchange, expect_success, like, transport_url
 from device.transport.stack import CoapContext
 from device.transport.timing import LAN, Timing
@@ -24,7 +24,6 @@ MAX_ANSWER: Final = 1024 * 1024
 """Bytes of an answer that `request` takes, when it is not told otherwise."""
 
 _LARGEST: Final = 1024
-_MAX_SZX: Final = 6
 
 Progress = Callable[[int, int | None], None]
 
@@ -46,7 +45,7 @@ async def request(
     async with _deadline(timeout_s, message):
         step = _Step(context, timeout_s, timing)
         answer = await _push(step, message, block_size)
-        body = _Body(answer, limit, _LARGEST)
+        body = Body(answer, limit, _LARGEST)
         while body.more:
             answer = await step(_next(message, answer, body))
             body.add(answer)
@@ -79,7 +78,7 @@ async def download(
     async with _deadline(timeout_s, first):
         step = _Step(context, timeout_s, timing)
         answer = await step(first)
-        body = _Body(_content(answer), limit, size)
+        body = Body(_content(answer), limit, size)
         _report(progress, body)
         while body.more:
             answer = await step(_next(first, answer, body))
@@ -138,65 +137,6 @@ class _Step:
         return answer
 
 
-class _Body:
-    """An answer as far as it has come."""
-
-    def __init__(self, first: Message, limit: int, size: int) -> None:
-        self.data = bytearray()
-        self.announced: int | None = None
-        self.size = size
-        self._limit = limit
-        self._etag = first.opt.etag
-        self.more = False
-        if first.opt.block2 is None:
-            self._announce(first.opt.size2)
-            self._append(first.payload, more=False)
-        else:
-            self.add(first)
-
-    def add(self, answer: Message) -> None:
-        """Append the block that was asked for, or raise."""
-        block = answer.opt.block2
-        if block is None:
-            raise _broken("an answer without block number in the middle of a transfer")
-        if block.size_exponent > _MAX_SZX or block.size > self.size:
-            raise _broken(f"a block of {block.size} bytes where {self.size} were asked for")
-        if block.start != len(self.data):
-            raise _broken(f"block {block.block_number} is not the one that was asked for")
-        if answer.opt.etag != self._etag:
-            raise TransportError(
-                "the file was replaced during the transfer (ETag)", code="changed", hint="try again"
-            )
-        if len(answer.payload) > block.size or (block.more and len(answer.payload) != block.size):
-            raise _broken(f"{len(answer.payload)} bytes in a block of {block.size}")
-        if self.data and not answer.payload:
-            raise _broken("an empty block")
-        self.size = block.size
-        self._announce(answer.opt.size2)
-        self._append(answer.payload, more=block.more)
-
-    def _announce(self, size: int | None) -> None:
-        if size is None:
-            return
-        if self.announced not in (None, size):
-            raise _broken("the announced size changed")
-        self.announced = size
-        if size > self._limit:
-            raise TooLarge(f"{size} bytes are announced, {self._limit} is the limit", limit=self._limit)
-
-    def _append(self, payload: bytes, *, more: bool) -> None:
-        self.data += payload
-        self.more = more
-        if len(self.data) + more > self._limit:
-            raise TooLarge(f"more than {self._limit} bytes", limit=self._limit)
-        if self.announced is None:
-            return
-        if len(self.data) + more > self.announced:
-            raise _broken(f"more than the {self.announced} bytes announced")
-        if not more and len(self.data) < self.announced:
-            raise _broken(f"{len(self.data)} of the {self.announced} bytes announced")
-
-
 async def _push(step: _Step, message: Message, block_size: int) -> Message:
     """Send the request, in blocks where its payload is longer than one; the answer to the last of them."""
     size = _power_of_two(block_size)
@@ -214,7 +154,7 @@ async def _push(step: _Step, message: Message, block_size: int) -> Message:
         if answer.code != Code.CONTINUE:
             return answer
         if not more:
-            raise _broken("2.31 Continue after the last block")
+            raise broken("2.31 Continue after the last block")
         sent += size
         size = _agreed(answer.opt.block1, part.opt.block1)
 
@@ -222,11 +162,11 @@ async def _push(step: _Step, message: Message, block_size: int) -> Message:
 def _agreed(answered: BlockOption.BlockwiseTuple | None, sent: BlockOption.BlockwiseTuple) -> int:
     """The block size to go on with: the peer may ask for a smaller one (RFC 7959 section 2.5)."""
     if answered is None or answered.block_number != sent.block_number:
-        raise _broken("another block was acknowledged than was sent")
+        raise broken("another block was acknowledged than was sent")
     return int(min(answered.size, sent.size))
 
 
-def _next(message: Message, answer: Message, body: _Body) -> Message:
+def _next(message: Message, answer: Message, body: Body) -> Message:
     asking = like(message, b"")
     asking.opt.observe = None
     asking.opt.block1 = asking.opt.size1 = asking.opt.size2 = None
@@ -238,11 +178,11 @@ def _next(message: Message, answer: Message, body: _Body) -> Message:
 def _content(answer: Message) -> Message:
     expect_success(answer)
     if answer.code != Code.CONTENT:
-        raise _broken(f"{answer.code.dotted} in answer to GET")
+        raise broken(f"{answer.code.dotted} in answer to GET")
     return answer
 
 
-def _report(progress: Progress | None, body: _Body) -> None:
+def _report(progress: Progress | None, body: Body) -> None:
     if progress is not None:
         progress(len(body.data), body.announced)
 
@@ -254,10 +194,6 @@ def _szx(size: int) -> int:
 def _power_of_two(size: int) -> int:
     """The largest block size of RFC 7959 (16 to 1024) that is no larger than `size`."""
     return 1 << max(4, min(size, _LARGEST).bit_length() - 1)
-
-
-def _broken(reason: str) -> TransportError:
-    return TransportError(f"the transfer is broken: {reason}", code="protocol")
 
 
 @asynccontextmanager

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from aiocoap import Code, Message, error
+from aiocoap.message import UndecidedRemote
 
 from device.api import Problem
 from device.errors import ConfigError, RemoteError, TransportError
-from device.transport.address import Url, parse_url
+from device.transport.address import Authority, Url, parse_authority, parse_url
 from device.transport.stack import CoapContext
 from device.transport.timing import Timing, tuning
 
@@ -21,9 +23,27 @@ from device.transport.timing import Timing, tuning
 async def exchange(context: CoapContext, message: Message, *, timeout_s: float, timing: Timing) -> Message:
     """Send one message and wait for the one that answers it, without any block-wise transfer.
 
-    A peer that asks for an Echo (RFC 9175) before it answers an address it does not know gets it.
-    Nothing is left behind when this is cancelled: the message is not repeated any more.
+    A peer that asks for an Echo (RFC 9175) before it answers an address it does not know gets it. A name
+    with several addresses is tried at the next when nobody is at the first: `localhost` is `::1` to most
+    systems, and not to a server that was bound to IPv4. Nothing is left behind when this is cancelled: the
+    message is not repeated any more.
     """
+    name = message.opt.uri_host if isinstance(message.remote, UndecidedRemote) else None
+    try:
+        return await _exchange_once(context, message, timeout_s, timing)
+    except TransportError as failed:
+        if failed.code != "unreachable" or name is None:
+            raise
+        for other in await _other_addresses(name, message):
+            try:
+                return await _exchange_once(context, other, timeout_s, timing)
+            except TransportError as also_failed:
+                if also_failed.code != "unreachable":
+                    raise
+        raise
+
+
+async def _exchange_once(context: CoapContext, message: Message, timeout_s: float, timing: Timing) -> Message:
     peer = _name(message)
     try:
         async with asyncio.timeout(timeout_s), context.gate:
@@ -50,6 +70,23 @@ async def _send(context: CoapContext, message: Message, timing: Timing) -> Messa
     await context.count_request()
     answer: Message = await context.request(message, handle_blockwise=False).response
     return answer
+
+
+async def _other_addresses(name: str, tried: Message) -> list[Message]:
+    """The same message to each address of a name but the one it was sent to."""
+    try:
+        peer = parse_authority(tried.remote.hostinfo)
+        found = await asyncio.get_running_loop().getaddrinfo(name, peer.port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError, ConfigError):
+        return []
+    hosts = dict.fromkeys(str(address[0]) for *_, address in found)
+    hosts.pop(peer.host, None)
+    others = []
+    for host in hosts:
+        other = like(tried, tried.payload)
+        other.remote = UndecidedRemote("coap", Authority(host, peer.port).hostinfo)
+        others.append(other)
+    return others
 
 
 def like(message: Message, payload: bytes) -> Message:

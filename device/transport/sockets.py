@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +69,17 @@ def probe_port(host: str, port: int) -> int:
 def free_port(host: str = "127.0.0.1") -> int:
     """A UDP port that is free at this moment."""
     return probe_port(host, 0)
+
+
+def raise_descriptor_limit() -> int:
+    """Allow this process as many open files as the system lets it, for many devices; how many that are."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # some systems announce a limit that they then refuse
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def local_addresses() -> list[str]:

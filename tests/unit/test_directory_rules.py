@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.errors import Forbidden, MalformedRequest, NotFound, Unavailable
-from fileserver.directory import Directory, Parameters, parameters_of
+from fileserver.directory import Directory
 from fileserver.links import parse_links
+from fileserver.parameters import Parameters, parameters_of
 
 
 class Setting:

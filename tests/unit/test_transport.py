@@ -165,6 +165,33 @@ async def test_who_is_not_there_is_a_transport_error(fallback: bool, url: str, c
         await client.shutdown()
 
 
+@pytest.mark.parametrize("bind", ["127.0.0.1", "::1"])
+async def test_a_name_with_two_addresses_is_tried_at_both(bind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def addresses(host: str, port: int, *args: object, **more: object) -> list[object]:
+        if host != "twice.example":
+            return resolve(host, port, *args, **more)  # type: ignore[arg-type, return-value]  # passed on
+        v6, v4 = (socket.AF_INET6, "::1", port, 0, 0), (socket.AF_INET, "127.0.0.1", port)
+        return [(family, socket.SOCK_DGRAM, 17, "", tuple(at)) for family, *at in (v6, v4)]
+
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", addresses)
+    server = await server_context(mirror(), bind, 0)
+    client = await client_context()
+    try:
+        for _ in range(2):
+            answer = await ask(client, f"coap://twice.example:{server.port}/mirror")
+            assert answer.payload == bind.encode()
+        body = b"x" * 3000
+        assert (
+            await ask(client, f"coap://twice.example:{server.port}/mirror", Code.POST, body)
+        ).payload == body
+    finally:
+        await server.shutdown()
+    with pytest.raises(TransportError, match="refused"):
+        await ask(client, f"coap://twice.example:{server.port}/mirror")
+    await client.shutdown()
+
+
 def silent(_: Message, __: int) -> Iterable[Message]:
     return ()
 
