@@ -71,18 +71,6 @@ class DeviceLog:
         for listener in self._listeners:
             listener()
 
-    def info(self, source: str, text: str) -> None:
-        """A line of the normal course of events."""
-        self.add("info", source, text)
-
-    def warning(self, source: str, text: str) -> None:
-        """A line about something that an operator may want to change."""
-        self.add("warning", source, text)
-
-    def error(self, source: str, text: str) -> None:
-        """A line about something that should not have happened."""
-        self.add("error", source, text)
-
     def page(self, since: int = 0) -> LogPage:
         """The lines from number `since` on, as far as they are still here."""
         with self._lock:

@@ -24,7 +24,7 @@ class Clock:
 def filled(count: int, capacity: int = 8) -> DeviceLog:
     log = DeviceLog(Clock(), capacity=capacity)
     for number in range(1, count + 1):
-        log.info("test", f"line {number}")
+        log.add("info", "test", f"line {number}")
     return log
 
 
@@ -105,8 +105,8 @@ def test_a_broken_sink_stops_nobody(error: Exception) -> None:
         raise error
 
     log = DeviceLog(Clock(), sink=sink)
-    log.info("a", "one")
-    log.info("a", "two")
+    log.add("info", "a", "one")
+    log.add("info", "a", "two")
     assert len(calls) == 1
     assert len(log.page().lines) == 2
 
@@ -118,7 +118,7 @@ def test_listeners_hear_every_line_from_any_thread() -> None:
 
     def write() -> None:
         for number in range(200):
-            log.info("thread", str(number))
+            log.add("info", "thread", str(number))
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
