@@ -17,7 +17,7 @@ from aiocoap.pipe import Pipe
 from aiocoap.resource import Resource
 
 from device.errors import Incomplete, MalformedRequest, MethodNotAllowed
-from device.resource.problems import is_expected, problem_message
+from device.resource.problems import is_expected, place_of, problem_message, reference_of
 from device.resource.transfers import MAX_SZX, Transfers, revalidated
 from device.transport import awaiting_ack, tuning
 
@@ -156,7 +156,8 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
     def _failed(self, error: Exception, request: Message) -> Message:
         if not is_expected(error):
             where = "/".join(request.opt.uri_path)
-            self.transfers.log(f"{request.code} /{where}: {type(error).__name__}: {error}")
+            kind, place = type(error).__name__, place_of(error)
+            self.transfers.log(f"{reference_of(error)}: {request.code} /{where}: {kind} at {place}: {error}")
         return self.render_error(error, request)
 
     def _method(self, request: Message) -> Handler:

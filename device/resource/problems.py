@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from aiocoap import Code, Message
@@ -50,7 +53,19 @@ def problem_of(error: BaseException) -> Problem:
     """What may be said about an error. Of one that is not of our tree, nothing but that it happened."""
     if isinstance(error, errors.MicroBpfError):
         return Problem(error.title, error.detail, error.code, error.where, error.hint, dict(error.extra))
-    return Problem("Internal error", "the request could not be completed", "internal")
+    detail = f"the request could not be completed; the log has more under {reference_of(error)}"
+    return Problem("Internal error", detail, "internal")
+
+
+def reference_of(error: BaseException) -> str:
+    """Names an error that nobody foresaw, in the answer and in the log: the same error has the same name."""
+    return hashlib.sha256(f"{error!r} {place_of(error)}".encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, as `file:line`: what the log has instead of a traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 
 
 def problem_message(error: BaseException, accept: int | None = None, code: Code | None = None) -> Message:

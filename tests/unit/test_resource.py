@@ -419,7 +419,12 @@ async def test_an_unforeseen_error_is_5_00_without_its_text_and_one_line_in_the_
         answer = await ask(b.context, f"{b.url}/s", Code.DELETE)
         assert answer.code == Code.INTERNAL_SERVER_ERROR
         assert b"secret" not in answer.payload
-        assert b.log == ["DELETE /s: RuntimeError: a secret that no peer should read"]
+        problem = Problem.from_payload(answer.payload, PROBLEM_CBOR)
+        assert problem is not None
+        reference = problem.detail.split()[-1]
+        [line] = b.log
+        assert line.startswith(f"{reference}: DELETE /s: RuntimeError at test_resource.py:")
+        assert line.endswith(": a secret that no peer should read")
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
