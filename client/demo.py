@@ -15,6 +15,7 @@ from client.connection import Connection
 from client.debuginfo import DebugFiles
 from client.deploy import Deployed, deploy
 from client.directory import Target
+from client.examples import folder
 from client.execution import Executed, execute
 from client.faults import ProgramFault
 from client.fleet import for_each
@@ -26,7 +27,7 @@ from client.results import Outcome
 from client.steps import Note, ignore_note
 from client.testbed import Testbed
 from device.api import ExecRequest
-from device.errors import ConfigError, MicroBpfError
+from device.errors import MicroBpfError
 from device.vm import writer
 
 NAMES: Final = ("calm-otter", "quiet-heron", "swift-badger")
@@ -65,27 +66,13 @@ class Scene:
         return {"scene": self.name, "ms": round(self.seconds * 1000), **self.facts}
 
 
-def example_objects() -> Path:
-    """The folder with the committed example objects: in a source checkout, or in the installed package.
-
-    Raises ConfigError when there is none.
-    """
-    here = Path(__file__).parent
-    for folder in (here / "examples", here.parent / "examples" / "objects"):
-        if (folder / f"{FIRST}.o").is_file():
-            return folder
-    raise ConfigError(
-        "the example programs are not installed", code="examples", hint="run it in a checkout of the project"
-    )
-
-
 async def play(*, announce: Note = ignore_note) -> AsyncGenerator[Scene, None]:
     """The scenes, each when it has been played. `announce` hears what comes next.
 
     Raises DemoFailed when a claim does not hold. Nothing is left running, however this ends: close it
     (`aclosing`) when it is not played to its end.
     """
-    objects = example_objects()
+    objects = folder() / "objects"
     start = perf_counter()
     announce("Starting a file server and three devices, each a process of its own …")
     async with Testbed(NAMES) as testbed, Connection() as connection:

@@ -1,0 +1,12 @@
+// expected: 123
+// 100 + 18 + 5, all from registers.
+
+#include <bpf/helpers.h>
+
+int64_t add_three(void) {
+    volatile uint32_t a = 100;
+    volatile uint32_t b = 18;
+    volatile uint32_t c = 5;
+
+    return a + b + c;
+}

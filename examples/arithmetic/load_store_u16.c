@@ -1,0 +1,10 @@
+// expected: 118
+// 100 written to the stack and read from there as 16 bits, + 18.
+
+#include <bpf/helpers.h>
+
+int64_t load_store_u16(void) {
+    volatile uint16_t a = 100;
+
+    return a + 18;
+}

@@ -1,0 +1,13 @@
+// expected: 20
+// -100 < -200: not taken.
+
+#include <bpf/helpers.h>
+
+int64_t jump_signed_less(void) {
+    volatile int16_t x = -100;
+
+    if (x < -200) {
+        return 123;
+    }
+    return 20;
+}
