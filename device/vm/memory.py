@@ -48,12 +48,18 @@ class Region:
 class Stack(Region):
     """The stack: `frames` frames of `frame_size` bytes below STACK_TOP, one of them active at first."""
 
-    __slots__ = ("frame_size",)
+    __slots__ = ("frame_size", "frames")
 
     def __init__(self, frame_size: int = FRAME_SIZE, frames: int = MAX_FRAMES) -> None:
         size = frame_size * frames
-        super().__init__("stack", STACK_TOP - size, bytearray(size), writable=True)
+        super().__init__("the stack frame", STACK_TOP - size, bytearray(size), writable=True)
         self.frame_size = frame_size
+        self.frames = frames
+        self.activate(1)
+
+    def reset(self) -> None:
+        """Make it what a run starts with: all zero, one frame."""
+        self.data[:] = bytes(len(self.data))
         self.activate(1)
 
     def activate(self, frames: int) -> None:
@@ -81,7 +87,8 @@ class GuestMemory:
                 if write and not region.writable:
                     break
                 return region, address - region.origin
-        raise self._fault(address, size, write, access or ("store" if write else "load"))
+        place = self.describe(address, size, write=write)
+        raise _fault(address, size, access or ("store" if write else "load"), place)
 
     def load(self, address: int, size: int) -> int:
         """Read `size` bytes (1, 2, 4, 8), little-endian, zero-extended."""
@@ -94,7 +101,7 @@ class GuestMemory:
         region.data[offset : offset + size] = (value & ((1 << size * 8) - 1)).to_bytes(size, "little")
 
     def read(self, address: int, size: int) -> bytes:
-        """`size` bytes for a helper; size 0 is always legal."""
+        """`size` bytes for a helper; size 0 is always legal. Nothing is copied before the check."""
         if size == 0:
             return b""
         region, offset = self.find(address, size, write=False, access="read")
@@ -116,48 +123,74 @@ class GuestMemory:
         if size:
             self.find(address, size, write=False, access="read")
 
-    def read_string(self, address: int, limit: int | None = None) -> bytes:
-        """The bytes before a NUL that lies, with them, in one region, within `limit` bytes in all.
+    def string_length(self, address: int, limit: int | None = None) -> int:
+        """How many bytes stand before the NUL of the string at `address`.
 
-        Raises GuestFault when the region ends first, or the limit.
+        The NUL lies in the region of the first byte and, with `limit`, within that many bytes. Raises
+        GuestFault when there is none: the region ends first, or the limit is reached.
         """
         region, offset = self.find(address, 1, write=False, access="read")
         available = region.end - address
         window = available if limit is None else min(limit, available)
-        found = bytes(region.data[offset : offset + window])
-        length = found.find(0)
-        if length < 0:
-            raise self._fault(
-                address, window + 1 if window == available else window, False, "read", "unterminated string: "
-            )
-        return found[:length]
+        length = _find_nul(region.data, offset, offset + window)
+        if length is None and window < available:
+            raise _fault(address, window, "read", f"no NUL in these bytes of {region.name}")
+        if length is None:
+            raise _fault(address, window + 1, "read", f"no NUL up to the end of {region.name}")
+        return length
 
-    def _fault(self, address: int, size: int, write: bool, access: str, prefix: str = "") -> GuestFault:
-        place = self.describe(address, size, write)
-        plural = "" if size == 1 else "s"
-        return GuestFault(
-            FaultCode.ILLEGAL_MEM,
-            f"{prefix}{access} of {size} byte{plural} at 0x{address:08x} ({place})",
-            address=address,
-            size=size,
-            access=access,
-            region=place,
-        )
+    def read_string(self, address: int, limit: int | None = None) -> bytes:
+        """The bytes before the NUL of the string at `address`; the contract is `string_length`'s."""
+        return self.read(address, self.string_length(address, limit))
 
-    def describe(self, address: int, size: int, write: bool) -> str:
-        """Where an access lies, in words: the nearest region and the distance to it."""
+    def read_prefix(self, address: int, size: int) -> bytes:
+        """The bytes before a NUL, or `size` bytes when none of them is NUL (C's `%.*s`).
+
+        Only these bytes have to be readable, in one region; size 0 is always legal.
+        """
+        if size == 0:
+            return b""
+        region, offset = self.find(address, 1, write=False, access="read")
+        length = _find_nul(region.data, offset, offset + min(size, region.end - address))
+        return self.read(address, size if length is None else length)
+
+    def describe(self, address: int, size: int, *, write: bool) -> str:
+        """Where a refused access lies, in words: the nearest region and the distance to it."""
         for region in self.regions:
             if region.base <= address < region.end:
                 if address + size > region.end:
                     return f"{address + size - region.end} beyond the end of {region.name}"
                 if write and not region.writable:
                     return f"{region.name} is read-only"
-        best: tuple[int, str] | None = None
-        for region in self.regions:
-            if address < region.base:
-                distance, words = region.base - address, f"{region.base - address} below {region.name}"
-            else:
-                distance, words = address - region.end, f"{address - region.end} above {region.name}"
-            if best is None or distance < best[0]:
-                best = (distance, words)
-        return best[1] if best else "no region"
+        nearest = min(self.regions, key=lambda region: _distance(region, address))
+        side = "below" if address < nearest.base else "above"
+        return f"{_distance(nearest, address)} {side} {nearest.name}"
+
+
+def _distance(region: Region, address: int) -> int:
+    """Bytes from `address` to the region, on whichever side of it the address lies."""
+    return region.base - address if address < region.base else address - region.end
+
+
+_SCAN: Final = 4096
+
+
+def _find_nul(data: bytearray | memoryview, start: int, end: int) -> int | None:
+    """The distance from `start` to the first NUL before `end`; reads no further than a page past it."""
+    for at in range(start, end, _SCAN):
+        found = bytes(data[at : min(at + _SCAN, end)]).find(0)
+        if found >= 0:
+            return at + found - start
+    return None
+
+
+def _fault(address: int, size: int, access: str, place: str) -> GuestFault:
+    plural = "" if size == 1 else "s"
+    return GuestFault(
+        FaultCode.ILLEGAL_MEM,
+        f"{access} of {size} byte{plural} at 0x{address:x} ({place})",
+        address=address,
+        size=size,
+        access=access,
+        region=place,
+    )
