@@ -92,6 +92,12 @@ def compilers() -> tuple[Compiler, ...]:
     return tuple(found)
 
 
+def producer(built: bytes) -> str:
+    """The compiler that an object says it came from, such as `clang 22.1.8`; empty when it does not say."""
+    version = _PRODUCER.search(built)
+    return f"clang {version[1].decode()}" if version else ""
+
+
 def compile_source(
     path: Path,
     *,
@@ -176,8 +182,7 @@ def _refused(path: Path, text: str) -> BuildError:
 
 
 def _maker(compiler: Compiler, built: bytes) -> str:
-    version = _PRODUCER.search(built)
-    name = f"clang {version[1].decode()}" if version else "clang"
+    name = producer(built) or "clang"
     return name if compiler.origin == "path" else f"{name} ({compiler.origin})"
 
 
@@ -198,9 +203,12 @@ def _assemble(path: Path) -> bytes:
 
 
 def _write(to: Path, content: bytes) -> None:
-    """Write a file so that others see the old one or the whole new one."""
+    """Write a file so that others see the old one or the whole new one; a device or pipe as it is."""
     partial = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
     try:
+        if to.exists() and not to.is_file():
+            to.write_bytes(content)
+            return
         with partial.open("xb") as stream:
             stream.write(content)
         partial.replace(to)
