@@ -1,0 +1,161 @@
+"""What a helper is: id, prototype, what it demands of its pointers, function (helpers.md section 1).
+
+Declarations are data, so that the gate, the documentation and `client dump` read the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+from device.vm.arithmetic import signed
+from device.vm.faults import GuestFault
+from device.vm.helpers.call import Call
+from device.vm.memory import GuestMemory
+
+MASK64: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class CType(Enum):
+    """A type of the C prototypes: its width in bits on the device, and whether it has a sign."""
+
+    VOID = ("void", 0, False)
+    U8 = ("uint8_t", 8, False)
+    I16 = ("int16_t", 16, True)
+    INT = ("int", 32, True)
+    U32 = ("uint32_t", 32, False)
+    SIZE = ("size_t", 32, False)
+    POINTER = ("pointer", 32, False)
+    U64 = ("uint64_t", 64, False)
+
+    def __init__(self, text: str, bits: int, is_signed: bool) -> None:
+        self.text = text
+        self.bits = bits
+        self.is_signed = is_signed
+        self._mask = (1 << bits) - 1
+
+    def cut(self, register: int) -> int:
+        """What an argument of this type is, given the 64 bits of its register."""
+        return signed(register, self.bits) if self.is_signed else register & self._mask
+
+    def extend(self, value: int) -> int:
+        """r0 for a result of this type: signed ones sign-extended, the others zero-extended, void 0."""
+        return self.cut(value) & MASK64
+
+
+class Contract(Protocol):
+    """What the memory behind a pointer has to allow before the helper does anything."""
+
+    def check(self, memory: GuestMemory, address: int, arguments: Mapping[str, int], /) -> None:
+        """Raise GuestFault when it does not; `arguments` are those of the call, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """`R n`: that many bytes readable; `size` is a number or the name of another parameter."""
+
+    size: int | str
+
+    def check(self, memory: GuestMemory, address: int, arguments: Mapping[str, int], /) -> None:
+        """See Contract."""
+        memory.check_readable(address, _size(self.size, arguments))
+
+    def __str__(self) -> str:
+        return f"R {self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """`W n`: that many bytes writable; `size` is a number or the name of another parameter."""
+
+    size: int | str
+
+    def check(self, memory: GuestMemory, address: int, arguments: Mapping[str, int], /) -> None:
+        """See Contract."""
+        memory.check_writable(address, _size(self.size, arguments))
+
+    def __str__(self) -> str:
+        return f"W {self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableString:
+    """`R str k`: bytes up to and including a NUL in one region, at most `limit` of them."""
+
+    limit: int | None = None
+
+    def check(self, memory: GuestMemory, address: int, _arguments: Mapping[str, int], /) -> None:
+        """See Contract."""
+        memory.string_length(address, self.limit)
+
+    def __str__(self) -> str:
+        return f"R str {self.limit or 'to the end of its region'}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedByHelper:
+    """A size that only the helper's own work tells; its function checks before it has any effect."""
+
+    text: str
+
+    def check(self, _memory: GuestMemory, _address: int, _arguments: Mapping[str, int], /) -> None:
+        """Nothing to check ahead of the function."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _size(size: int | str, arguments: Mapping[str, int]) -> int:
+    return arguments[size] if isinstance(size, str) else size
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a helper; `contract` where it is a pointer."""
+
+    name: str
+    type: CType
+    contract: Contract | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A function that programs can call by number.
+
+    `function` gets the call and the arguments, cut to their types (five at most, one for each register);
+    its value is cut and extended as `result` says. It raises GuestFault, and nothing else whatever the
+    arguments are.
+    """
+
+    id: int
+    prototype: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    result: CType
+    function: Callable[..., int]
+
+    @property
+    def name(self) -> str:
+        """The C name, as in the prototype."""
+        return self.prototype.partition("(")[0].split()[-1].lstrip("*")
+
+    @property
+    def pointers(self) -> str:
+        """What is demanded of the pointers, as in the table of helpers.md: `dst W n, src R n`."""
+        return ", ".join(f"{p.name} {p.contract}" for p in self.parameters if p.contract is not None)
+
+    def perform(self, call: Call, registers: tuple[int, ...]) -> int:
+        """Check all pointers, then do the work and give r0. `registers` are r1 to r5."""
+        arguments = {
+            parameter.name: parameter.type.cut(register)
+            for parameter, register in zip(self.parameters, registers, strict=False)
+        }
+        for position, parameter in enumerate(self.parameters, 1):
+            if parameter.contract is not None:
+                try:
+                    parameter.contract.check(call.memory, arguments[parameter.name], arguments)
+                except GuestFault as fault:
+                    raise call.blame(fault, position) from None
+        return self.result.extend(self.function(call, *arguments.values()))

@@ -1,0 +1,27 @@
+"""All helpers by id, and the set that a profile offers (helpers.md sections 2 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from device.vm.helpers.blocks import BLOCKS
+from device.vm.helpers.clock import CLOCK
+from device.vm.helpers.contract import Helper
+from device.vm.helpers.printing import PRINTING
+from device.vm.helpers.stores import STORES
+from device.vm.helpers.text import TEXT
+from device.vm.profiles import Profile
+
+HELPERS: Final[Mapping[int, Helper]] = MappingProxyType(
+    {
+        helper.id: helper
+        for helper in sorted((*PRINTING, *BLOCKS, *STORES, *CLOCK, *TEXT), key=lambda helper: helper.id)
+    }
+)
+
+
+def profile_helpers(profile: Profile) -> dict[int, Helper]:
+    """The helpers that programs may call under `profile`, in ascending order of id."""
+    return {number: helper for number, helper in HELPERS.items() if number in profile.helpers}
