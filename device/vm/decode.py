@@ -75,7 +75,7 @@ Step = tuple[int, Sem, int, int, int, int, int, int, bool]
 """(case, sem, width, mask of that width, dst, src, off, immediate, whether src is the second operand).
 
 `off` is the displacement of a memory access, or the absolute target of a jump or local call. The
-immediate is unsigned and extended to the width at which the instruction uses it.
+immediate is sign-extended to 64 bits and unsigned then (of `lddw` and its relatives: what it says).
 """
 
 END_STEP: Final[Step] = (END, Sem.EXIT, 0, 0, 0, 0, 0, 0, False)
@@ -105,7 +105,7 @@ def decode_step(text: bytes, pc: int) -> Step:
         instruction.dst,
         instruction.src,
         instruction.off if target is None else target,
-        _immediate(instruction),
+        instruction.imm & MASK64,
         op.form in _REGISTER_OPERAND,
     )
 
@@ -114,13 +114,6 @@ def _case(op: Op) -> int:
     if op.writes_src:
         return ATOMIC_FETCH
     return _CASE_OF_SEM[op.sem] if op.sem in _CASE_OF_SEM else _CASE_OF_FORM[op.form]
-
-
-def _immediate(instruction: Instruction) -> int:
-    """programs.md section 1.3, immediates: 32-bit ALU and jumps use 32 bits, the others sign-extend."""
-    form, width = instruction.op.form, instruction.op.width
-    narrow = width == 32 and form in (Form.ALU_IMM, Form.BRANCH_IMM)
-    return instruction.imm & (MASK32 if narrow else MASK64)
 
 
 def _check_registers(instruction: Instruction) -> None:
