@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -15,7 +14,8 @@ from client.connection import Connection
 from client.debuginfo import DebugFiles
 from client.deploy import Deployed, deploy
 from client.directory import Target
-from client.examples import folder
+from client.examples import Example
+from client.examples import load as load_examples
 from client.execution import Executed, execute
 from client.faults import ProgramFault
 from client.fleet import for_each
@@ -28,19 +28,11 @@ from client.steps import Note, ignore_note
 from client.testbed import Testbed
 from device.api import ExecRequest
 from device.errors import MicroBpfError
-from device.vm import writer
 
 NAMES: Final = ("calm-otter", "quiet-heron", "swift-badger")
-FIRST: Final = "fletcher32"
-SECOND: Final = "bpf_store"
-
-WILD: Final = b"""\
-; Reads through a pointer that was never set.
-    mov r1, 0
-    ldxdw r0, [r1+8]
-    exit
-"""
-
+GREETING: Final = "hello"
+CHECKSUM: Final = "fletcher32"
+BUG: Final = "wild_pointer"
 
 T = TypeVar("T")
 
@@ -72,17 +64,17 @@ async def play(*, announce: Note = ignore_note) -> AsyncGenerator[Scene, None]:
     Raises DemoFailed when a claim does not hold. Nothing is left running, however this ends: close it
     (`aclosing`) when it is not played to its end.
     """
-    objects = folder() / "objects"
+    programs = load_examples()
     start = perf_counter()
     announce("Starting a file server and three devices, each a process of its own …")
     async with Testbed(NAMES) as testbed, Connection() as connection:
         yield _started(testbed, perf_counter() - start)
         show = _Show(testbed, connection, announce)
         acts: Sequence[Callable[[], Any]] = (
-            lambda: show.deploy_and_run(objects / f"{FIRST}.o", 0),
-            lambda: show.deploy_and_run(objects / f"{SECOND}.o", 1),
+            lambda: show.deploy_and_run(programs[GREETING], 0),
+            lambda: show.deploy_and_run(programs[CHECKSUM], 1),
             show.forge,
-            show.fault,
+            lambda: show.fault(programs[BUG]),
         )
         for act in acts:
             start = perf_counter()
@@ -107,35 +99,33 @@ class _Show:
         self._connection = connection
         self._announce = announce
         self._signer = load_signer(testbed.key)
-        self._debug = DebugFiles(None, connection, testbed.server)
+        self._debug = DebugFiles(testbed.directory / "debug")
         self._first: Packaged | None = None
 
-    async def deploy_and_run(self, path: Path, slot: int) -> Scene:
-        """A program into a slot of every device, and run there."""
-        self._announce(f"Deploying {path.name} to slot {slot} of all three, and running it …")
-        packaged = prepare(path)
+    async def deploy_and_run(self, example: Example, slot: int) -> Scene:
+        """A program into a slot of every device, and run there: it does what `expected.toml` says."""
+        self._announce(f"Deploying {example.object.name} to slot {slot} of all three, and running it …")
+        packaged = prepare(example.object)
         self._first = self._first or packaged
-        deployed = await self._deploy(packaged, slot, self._testbed.targets)
-        release = _all(deployed)[0].release
+        release = _all(await self._deploy(packaged, slot, self._testbed.targets))[0].release
         answers = _all(await self._run(slot, self._testbed.targets))
-        results = {answer.answer.r0_signed for answer in answers}
-        _claim(len(results) == 1, f"the devices disagree: {results}")
+        expected = example.cases[0].runs[0]
+        for target, answer in zip(self._testbed.targets, answers, strict=True):
+            _claim(
+                answer.answer.r0_signed == expected.r0, f"{target.name} returned {answer.answer.r0_signed}"
+            )
+            _claim(expected.output in (None, answer.answer.output), f"it printed {answer.answer.output!r}")
         lines = [
-            f"{len(packaged.image)} bytes of eBPF, signed with sequence number {release.sequence_number}: "
-            f"manifest {len(release.envelope)} bytes.",
-            "Each device fetched the manifest, checked signature, board and sequence number, fetched the",
-            "image, checked its SHA-256, verified the program, and only then put it into the slot.",
-        ]
-        lines += [
-            f"{target.name:<12}  slot {slot} returned {answer.answer.r0_signed} "
-            f"after {answer.answer.instructions} instructions"
-            for target, answer in zip(self._testbed.targets, answers, strict=True)
+            f"{len(packaged.image)} bytes of eBPF and {len(release.envelope)} bytes of signed manifest, "
+            f"sequence number {release.sequence_number}.",
+            *(_PULL_EXPLAINED if slot == 0 else ()),
+            *map(_told, self._testbed.targets, answers),
         ]
         facts = {
             "program": packaged.name,
             "slot": slot,
             "sequence_number": release.sequence_number,
-            "result": results.pop(),
+            "result": expected.r0,
         }
         return Scene("deploy", tuple(lines), facts)
 
@@ -162,28 +152,25 @@ class _Show:
         )
         return Scene("forgery", lines, {"device": target.name, "refused": error.code, "tag": before.tag})
 
-    async def fault(self) -> Scene:
+    async def fault(self, example: Example) -> Scene:
         """A program that reads where it may not, on a device that lives on."""
-        self._announce("A program with a bug: signed by the right key, it reads through a null pointer …")
+        self._announce(f"{example.source.name} has a bug. It is signed by the right key, so it gets in …")
         target = self._testbed.targets[-1]
-        packaged = self._wild()
+        packaged = prepare(example.object)
+        await self._debug.keep(packaged.image, packaged.object)
         _all(await self._deploy(packaged, 2, [target]))
         outcome = (await self._run(2, [target]))[0]
         _claim(isinstance(outcome.error, ProgramFault), f"it did not fault: {outcome}")
         assert outcome.error is not None  # noqa: S101  # claimed above
         info = await RemoteDevice(self._connection, target).info()
-        answer = _all(await self._run(0, [target]))[0]
+        answer = _all(await self._run(1, [target]))[0]
         lines = (
-            f"{outcome.error.detail}",
-            f"The sandbox ended that run. {info.name} is up, and slot 0 still returns "
+            outcome.error.detail,
+            f"  {outcome.error.where}",
+            f"The sandbox ended that run, and nothing else: {info.name} is up, and slot 1 still returns "
             f"{answer.answer.r0_signed}.",
         )
         return Scene("fault", lines, {"device": target.name, "fault": outcome.error.code, "alive": True})
-
-    def _wild(self) -> Packaged:
-        path = self._testbed.directory / "wild.o"
-        path.write_bytes(writer.object_from_text(_assembled(WILD), name="wild"))
-        return prepare(path)
 
     def _publisher(self) -> Publisher:
         return Publisher(self._connection, self._testbed.server, self._signer)
@@ -201,10 +188,16 @@ class _Show:
         )
 
 
-def _assembled(source: bytes) -> bytes:
-    from device.vm.asm import assemble
+_PULL_EXPLAINED: Final = (
+    "Each device fetched the manifest, checked signature, board and sequence number, fetched the",
+    "image, checked its SHA-256, verified the program, and only then put it into the slot.",
+)
 
-    return assemble(source.decode())
+
+def _told(target: Target, executed: Executed) -> str:
+    answer = executed.answer
+    printed = f", printed {answer.output.strip()!r}" if answer.output else ""
+    return f"{target.name:<13} returned {answer.r0_signed} after {answer.instructions} instructions{printed}"
 
 
 def _all(outcomes: Sequence[Outcome[T]]) -> list[T]:
