@@ -126,9 +126,9 @@ def _check_registers(instruction: Instruction) -> None:
 
 def _check_fields(slot: Slot, op: Op) -> None:
     for name in op.form.zero:
-        value = getattr(slot, name)
-        if value != 0 and name != op.form.selector:
-            detail = f"field {name} of opcode 0x{slot.opcode:02x} is {value}, must be 0"
+        value, wanted = getattr(slot, name), op.select if name == op.form.selector else 0
+        if value != wanted:
+            detail = f"field {name} of opcode 0x{slot.opcode:02x} is {value}, must be {wanted}"
             raise GuestFault(FaultCode.ILLEGAL_INSTRUCTION, detail)
 
 

@@ -110,6 +110,7 @@ def test_result(text: str, r0: int, instructions: int) -> None:
         pytest.param("8f00000000000000" + EXIT, ("ILLEGAL_INSTRUCTION", 0, 1), id="neg by register"),
         pytest.param("2000000000000000" + EXIT, ("ILLEGAL_INSTRUCTION", 0, 1), id="packet load"),
         pytest.param("db0a000002000000" + EXIT, ("ILLEGAL_INSTRUCTION", 0, 1), id="unknown atomic"),
+        pytest.param("0700010000000000" + EXIT, ("ILLEGAL_INSTRUCTION", 0, 1), id="field of add"),
         pytest.param("3700020001000000" + EXIT, ("ILLEGAL_INSTRUCTION", 0, 1), id="unknown modifier"),
         pytest.param("d400000008000000" + EXIT, ("ILLEGAL_INSTRUCTION", 0, 1), id="swap of 8 bits"),
         pytest.param("1810000000000000" + "0000000000000000" + EXIT,
