@@ -39,10 +39,10 @@ class Form(Enum):
     ATOMIC = ("[dst+off], src", (), "imm")
     WIDE = ("dst, imm64", ("src", "off"), None)
     WIDE_RELATIVE = ("dst, imm", ("src", "off"), None)
-    JUMP = ("off", ("dst", "src", "imm"), None)
-    JUMP_FAR = ("imm", ("dst", "src", "off"), None)
-    BRANCH_IMM = ("dst, imm, off", ("src",), None)
-    BRANCH_REG = ("dst, src, off", ("imm",), None)
+    JUMP = ("target", ("dst", "src", "imm"), None)
+    JUMP_FAR = ("target", ("dst", "src", "off"), None)
+    BRANCH_IMM = ("dst, imm, target", ("src",), None)
+    BRANCH_REG = ("dst, src, target", ("imm",), None)
     CALL_HELPER = ("helper", ("dst", "off"), "src")
     CALL_LOCAL = ("function", ("dst", "off"), "src")
     EXIT = ("", ("dst", "src", "off", "imm"), None)
@@ -51,6 +51,11 @@ class Form(Enum):
         self.syntax = syntax
         self.zero = zero
         self.selector = selector
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The operands as they are written, in order; the assembler's and disassembler's grammar."""
+        return tuple(self.syntax.split(", ")) if self.syntax else ()
 
     @property
     def slots(self) -> int:
@@ -187,6 +192,16 @@ class Op:
     def reads_src(self) -> bool:
         """Whether the register in src is read (as operand, value or address)."""
         return self.form in _READS_SRC
+
+    @property
+    def reads_r0(self) -> bool:
+        """Whether r0 is read without being named: cmpxchg compares with it, exit returns it."""
+        return self.sem in (Sem.ATOMIC_CMPXCHG, Sem.EXIT)
+
+    @property
+    def writes_r0(self) -> bool:
+        """Whether r0 gets a value without being named: calls, and cmpxchg's old value."""
+        return self.sem in (Sem.ATOMIC_CMPXCHG, Sem.CALL, Sem.CALL_LOCAL)
 
 
 _WRITES_DST = frozenset(
