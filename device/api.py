@@ -8,6 +8,7 @@ as lower-case hex). Decoding is strict in requests (unknown fields are refused) 
 
 from __future__ import annotations
 
+import builtins
 import json
 import types
 from collections.abc import Mapping
@@ -256,7 +257,7 @@ class SlotList(Message):
 class RegionSpec(Message):
     """An extra region of a run; the k-th lies at the k-th extra address (programs.md section 3.1)."""
 
-    bytes: bytes
+    bytes: builtins.bytes  # the field would hide the type from whoever reads the hints of this class
     writable: bool = False
 
 
