@@ -1,0 +1,88 @@
+"""The RAM slots and the one sequence number of a device, changed together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from device.errors import StorageError
+
+SLOTS: Final = 5
+SLOT_SIZE: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """What a slot holds: the bytes that were signed, their SHA-256, and the update that brought them."""
+
+    image: bytes
+    digest: bytes
+    name: str
+    sequence_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything that a commit changes: the images by slot, and the sequence number."""
+
+    images: Mapping[int, StoredImage]
+    sequence_number: int
+
+
+class Backing(Protocol):
+    """What keeps contents over a restart (device/storage/state.py)."""
+
+    def load(self) -> Contents:
+        """What was saved last, as far as it is undamaged."""
+
+    def save(self, contents: Contents) -> None:
+        """Keep the contents; when this raises StorageError the former ones are still there."""
+
+
+class SlotTable:
+    """The slots of a device. Without a backing they, and replay protection, end with the process."""
+
+    def __init__(
+        self, count: int = SLOTS, slot_size: int = SLOT_SIZE, backing: Backing | None = None
+    ) -> None:
+        self.count = count
+        self.slot_size = slot_size
+        self._backing = backing
+        kept = backing.load() if backing else Contents({}, 0)
+        images = {n: image for n, image in kept.images.items() if 0 <= n < count}
+        self._contents = Contents(images, kept.sequence_number)
+
+    @property
+    def sequence_number(self) -> int:
+        """The number of the last update that was installed; 0 before the first."""
+        return self._contents.sequence_number
+
+    def get(self, slot: int) -> StoredImage | None:
+        """What the slot holds, or None."""
+        return self._contents.images.get(slot)
+
+    def commit(self, changes: Mapping[int, StoredImage], sequence_number: int) -> None:
+        """Put images into slots and advance the sequence number, in one step.
+
+        Raises StorageError, with everything as it was: no such slot, an image larger than a slot, a sequence
+        number that does not advance, or a backing that cannot save.
+        """
+        for slot, image in changes.items():
+            if not 0 <= slot < self.count:
+                raise StorageError(f"there is no slot {slot}")
+            if len(image.image) > self.slot_size:
+                raise StorageError(f"{len(image.image)} bytes, a slot has {self.slot_size}")
+        if sequence_number <= self.sequence_number:
+            raise StorageError(f"sequence number {sequence_number} does not advance {self.sequence_number}")
+        self._replace(Contents({**self._contents.images, **changes}, sequence_number))
+
+    def clear(self, slot: int) -> None:
+        """Empty a slot; the sequence number stays. Raises StorageError when the backing cannot save."""
+        images = {n: image for n, image in self._contents.images.items() if n != slot}
+        self._replace(Contents(images, self.sequence_number))
+
+    def _replace(self, contents: Contents) -> None:
+        if self._backing:
+            self._backing.save(contents)
+        self._contents = contents
