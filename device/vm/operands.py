@@ -90,12 +90,12 @@ def _memory(text: str) -> tuple[int, int]:
     if match is None:
         hint = "such as [r1+8] or [r10-8]"
         raise AssemblyError(f"expected a memory operand, found {quote(text)}", hint=hint)
-    return _register(match[1]), _number(match[2] or "0", 16, "offset")
+    return _register(match[1]), _number(match[2] or "0", 16, "offset", hint="add to the register first")
 
 
 def _immediate(op: Op, text: str) -> int:
     if op.form is Form.WIDE:
-        return _number(text, 64, "immediate", unsigned=True)
+        return _number(text, 64, "immediate", unsigned=True, hint="a register holds 64 bits")
     pattern = op.width < 64 or op.form is Form.WIDE_RELATIVE or "0x" in text.lower()
     return _number(text, 32, "immediate", unsigned=pattern, hint="lddw takes 64 bits")
 
@@ -106,7 +106,7 @@ def _helper(text: str, helpers: Mapping[str, int]) -> int:
     if is_name(text):
         hint = nearest(text, helpers, f"a function of this text is called with `call local {text[:_SHOWN]}`")
         raise AssemblyError(f"expected a helper, found {quote(text)}", hint=hint)
-    return _number(text, 32, "helper id", unsigned=True)
+    return _number(text, 32, "helper id", unsigned=True, hint="such as 0x13")
 
 
 def _target(op: Op, text: str) -> dict[str, int] | str:
@@ -119,7 +119,7 @@ def _target(op: Op, text: str) -> dict[str, int] | str:
     raise AssemblyError(f"expected a target, found {quote(text)}", hint=hint)
 
 
-def _number(text: str, bits: int, what: str, *, unsigned: bool = False, hint: str = "") -> int:
+def _number(text: str, bits: int, what: str, *, unsigned: bool = False, hint: str) -> int:
     """A number that fits `bits` as a signed value, or with `unsigned` as either."""
     match = _NUMBER.fullmatch(text)
     if match is None:
