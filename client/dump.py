@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from client.image import Packaged, layout_name, with_lines
 from device.vm import disasm, helpers
-from device.vm.isa import SLOT_SIZE
 from device.vm.memory import DATA_BASE, RODATA_BASE
 from device.vm.program import Program
 
@@ -51,22 +50,10 @@ class Dump:
             for index, function in enumerate(self.program.functions)
         ]
 
-    def lines(self) -> list[dict[str, Any]]:
-        """The disassembly: slot, bytes, text, source line where it changes."""
+    def lines(self) -> list[disasm.DisassembledLine]:
+        """The disassembly, with the names of helpers."""
         names = {number: helper.name for number, helper in helpers.HELPERS.items()}
-        shown, last = [], None
-        for line in disasm.disassemble(self.program, helpers=names):
-            source = self.program.lines.get(line.slot)
-            offset = line.slot * SLOT_SIZE
-            item: dict[str, Any] = {
-                "slot": line.slot,
-                "bytes": self.program.text[offset : offset + SLOT_SIZE * line.slots].hex(),
-                "text": line.text,
-            }
-            if source is not None and source != last:
-                item["source"] = last = source
-            shown.append(item)
-        return shown
+        return disasm.disassemble(self.program, helpers=names)
 
     def to_map(self) -> dict[str, Any]:
         """What JSON shows."""
@@ -81,8 +68,15 @@ class Dump:
             "functions": self.functions(),
             "rodata": self.program.rodata,
             "data": self.program.data,
-            "instructions": self.lines(),
+            "instructions": [_instruction(line) for line in self.lines()],
         }
+
+
+def _instruction(line: disasm.DisassembledLine) -> dict[str, Any]:
+    shown: dict[str, Any] = {"slot": line.slot, "bytes": line.raw, "text": line.text}
+    optional = {"label": line.label, "note": line.note, "source": line.source}
+    shown.update({name: value for name, value in optional.items() if value is not None})
+    return shown
 
 
 def hexdump(content: bytes, base: int) -> Iterator[str]:

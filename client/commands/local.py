@@ -12,6 +12,7 @@ import click
 
 from client.commands.options import framed, output_options
 from client.commands.requests import exec_options, request_of
+from client.escape import escape
 from client.results import Outcome
 from client.text import block, finding_lines, hex_ids, size, table
 from client.ui import Ui
@@ -123,15 +124,16 @@ def _dump_lines(dump: Dump) -> Iterator[str]:
             yield ""
             yield f"{section['name']}:"
             yield from hexdump(content, section["address"])
-    starts = {item["start"]: item for item in facts["functions"]}
-    for line in facts["instructions"]:
-        if line["slot"] in starts:
-            function = starts[line["slot"]]
-            yield ""
-            yield from block({f"{function['name'] or '(no name)'}:": "entry" if function["entry"] else ""})
-        if "source" in line:
-            yield from block({f"; {line['source']}": ""})
-        yield from block({f"{line['slot']:5d}: {line['bytes']:<32}": line["text"]})
+    last = None
+    for line in dump.lines():
+        if line.label is not None:
+            entry = "  ; a run begins here" if line.slot == dump.program.entry else ""
+            yield from ("", f"{escape(line.label)}:{entry}")
+        if line.source not in (None, last):
+            yield f"  ; {escape(line.source)}"
+            last = line.source
+        note = f"  ; {escape(line.note)}" if line.note else ""
+        yield f"{line.slot:>5}  {line.hex:<33}  {escape(line.text)}{note}"
 
 
 @click.command(
@@ -169,9 +171,9 @@ def _batch(name: str) -> int:
     from client.batch import run_batch
 
     if name == "-":
-        run_batch(sys.stdin, sys.stdout)
+        run_batch(sys.stdin.buffer, sys.stdout)
         return 0
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+    with path.open("rb") as lines:
         run_batch(lines, sys.stdout)
     return 0
 
