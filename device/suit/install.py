@@ -1,0 +1,367 @@
+"""execute: fetch, check and commit what was planned; one update at a time (suit.md section 6).
+
+    download manifest ─▶ verify ─▶ plan ─▶ download image ─▶ size, digest ─▶ program check ─▶ commit
+
+The installer knows no CoAP and no virtual machine: it is given a way to fetch and a host of programs. Until
+the commit nothing but memory of this update has changed; whatever goes wrong before it, the old program
+stays and the sequence number is not used up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Final, Literal, Protocol
+
+from device.errors import (
+    LoadError,
+    MalformedRequest,
+    MicroBpfError,
+    RemoteError,
+    StorageError,
+    SuitError,
+    TooLarge,
+    TransportError,
+    Unprocessable,
+    VerifyError,
+)
+from device.storage.slots import SlotTable, StoredImage
+from device.suit import uri
+from device.suit.envelope import verify
+from device.suit.identity import Identity, uuid_text
+from device.suit.keys import TrustStore
+from device.suit.plan import DeviceState, ImageOperation, Plan, plan
+from device.suit.refusals import Refusal, refuse
+
+Fetch = Callable[[str, int], Awaitable[bytes]]
+"""(URL, limit in bytes) → the bytes. Raises TransportError, RemoteError, TooLarge."""
+
+_RIOT_CLIENT_ERROR: Final = -6
+_RIOT_SERVER_ERROR: Final = -102
+_RIOT_TIMEOUT: Final = -110
+_BAR: Final = "█" * 25
+
+
+class ProgramHost(Protocol):
+    """Who runs the programs: decides whether an image may, and swaps it in."""
+
+    def check(self, slot: int, image: bytes) -> object:
+        """Link and verify; the prepared program. Raises LoadError, VerifyError, Unprocessable."""
+
+    def held(self, slot: int) -> bool:
+        """Whether a job keeps the slot from being replaced."""
+
+    async def replace(self, prepared: Mapping[int, object], commit: Callable[[], None]) -> None:
+        """End the slots' runs, call `commit` once, and make the prepared programs current."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateLimits:
+    """Bounds of one update: bytes of an envelope, components, hosts (None: any), seconds in all."""
+
+    envelope: int = 640
+    components: int = 1
+    allowed_hosts: tuple[str, ...] | None = ()
+    deadline_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An image that the update put into a slot."""
+
+    slot: int
+    size: int
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the update is, or how the last one ended: `result` is None, `OK` or a refusal class."""
+
+    state: Literal["idle", "manifest", "image"] = "idle"
+    url: str | None = None
+    sequence_number: int | None = None
+    result: str | None = None
+    riot_code: int | None = None
+    report_reason: int | None = None
+    where: str | None = None
+    detail: str | None = None
+    hint: str | None = None
+    findings: tuple[Mapping[str, Any], ...] = ()
+    installed: tuple[Installed, ...] = ()
+
+
+class Installer:
+    """Carries out updates. `log` takes RIOT's console lines, `on_change` hears of every new `status`."""
+
+    def __init__(
+        self,
+        slots: SlotTable,
+        programs: ProgramHost,
+        fetch: Fetch,
+        trusted: Callable[[], TrustStore],
+        identity: Identity,
+        *,
+        limits: UpdateLimits | None = None,
+        log: Callable[[str], None] = lambda _text: None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.limits = limits or UpdateLimits()
+        self.status = Progress()
+        self.on_change = on_change
+        self._slots = slots
+        self._programs = programs
+        self._fetch = fetch
+        self._trusted = trusted
+        self._identity = identity
+        self._log = log
+        self._running = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether an update runs."""
+        return self._running
+
+    async def update_from(self, url: str) -> Progress:
+        """Fetch the manifest that `url` names and carry it out; the answer, and `status`, say how it ended.
+
+        Raises SuitError BUSY when another update runs. A refusal is no exception here: it is a result.
+        """
+        if self._running:
+            raise refuse(Refusal.BUSY, "another update is under way")
+        self._running = True
+        self._set(Progress(state="manifest", url=url))
+        self._log("suit_worker: started.")
+        try:
+            async with asyncio.timeout(self.limits.deadline_s):
+                await self._update(url)
+        except SuitError as error:
+            self._failed(error)
+        except TimeoutError:
+            self._failed(_transport("the update took too long", _RIOT_TIMEOUT))
+        except BaseException:
+            self._failed(refuse(Refusal.STORAGE, "the update was abandoned"))
+            raise
+        finally:
+            self._running = False
+        return self.status
+
+    async def _update(self, url: str) -> None:
+        try:
+            uri.check(url, self.limits.allowed_hosts)
+        except MalformedRequest as error:
+            raise refuse(Refusal.URI_FORBIDDEN, error.detail, where="manifest URL") from error
+        self._log(f'suit_worker: downloading "{url}"')
+        try:
+            envelope = await self._fetched(url, self.limits.envelope, Refusal.TOO_LARGE)
+        except SuitError:
+            self._log("suit_worker: error getting manifest")
+            raise
+        self._log(f"suit_worker: got manifest with size {len(envelope)}")
+        planned = self._planned(envelope)
+        self._set(replace(self.status, state="image", sequence_number=planned.sequence_number))
+        images = {operation: await self._image(operation) for operation in planned.operations}
+        prepared = {o.slot: self._checked(o, image) for o, image in images.items()}
+        await self._commit(planned, images, prepared)
+        for operation in planned.operations:
+            self._log_verified(operation)
+        self._set(
+            replace(
+                self.status,
+                state="idle",
+                result="OK",
+                riot_code=0,
+                installed=tuple(Installed(o.slot, o.size, o.digest.hex()[:8]) for o in planned.operations),
+            )
+        )
+        self._log("suit_worker: update successful")
+
+    def _planned(self, envelope: bytes) -> Plan:
+        self._log("suit: verifying manifest signature")
+        try:
+            verified = verify(envelope, self._trusted().keys)
+        except SuitError as error:
+            self._log(f"Unable to validate signature: {Refusal[error.code].riot_code}")
+            raise
+        held = [slot for slot in range(self._slots.count) if self._programs.held(slot)]
+        stored = self._slots.sequence_number
+        state = DeviceState(
+            identity=self._identity,
+            sequence_number=stored,
+            slots=self._slots.count,
+            slot_size=self._slots.slot_size,
+            allowed_hosts=self.limits.allowed_hosts,
+            max_components=self.limits.components,
+            held=held,
+        )
+        try:
+            planned = plan(verified, state)
+        except SuitError as error:
+            self._log_refused_plan(error)
+            raise
+        self._log_plan(planned, stored)
+        return planned
+
+    def _log_refused_plan(self, error: SuitError) -> None:
+        if error.code == Refusal.ROLLBACK.name:
+            self._log("seq_nr <= running image")
+        elif error.code == Refusal.POLICY.name:
+            self._log("SUIT policy check failed!")
+
+    def _log_plan(self, planned: Plan, stored: int) -> None:
+        self._log("suit: validated manifest version")
+        self._log(f"Retrieved sequence number: {stored}")
+        self._log(f"Manifest seq_no: {planned.sequence_number}, highest available: {stored}")
+        self._log("suit: validated sequence number")
+        several = len(planned.operations) > 1
+        for index, operation in enumerate(planned.operations):
+            if several:
+                self._log(f"Setting component index to {index}")
+            self._log(f"Formatted component name: .ram.{operation.slot}")
+            for what, raw in (("vendor ID", self._identity.vendor_id), ("class id", self._identity.class_id)):
+                name = uuid_text(raw)
+                self._log(f"validating {what}")
+                self._log(f"Comparing {name} to {name} from manifest")
+                self._log(f"validating {what}: OK")
+
+    async def _image(self, operation: ImageOperation) -> bytes:
+        """The image in memory, of the signed size and digest."""
+        self._log("SUIT policy check OK.")
+        self._log(f"Formatted component name: .ram.{operation.slot}")
+        try:
+            image = await self._fetched(operation.uri, operation.size, Refusal.IMAGE_SIZE)
+        except SuitError as error:
+            code = error.extra.get("riot_code", Refusal[error.code].riot_code)
+            self._log(f"image download ({operation.uri}) failed with code {code}")
+            raise
+        self._log(f"Fetching firmware |{_BAR}| 100%")
+        self._log("Finalizing payload store")
+        self._log("Verifying image digest")
+        self._log("Starting digest verification against image")
+        if len(image) != operation.size:
+            self._log("Erasing bad payload")
+            raise refuse(
+                Refusal.IMAGE_SIZE,
+                f"the image has {len(image)} bytes, {operation.size} were signed",
+                where="install",
+                hint="publish the image that belongs to this manifest",
+            )
+        digest = sha256(image).digest()
+        if digest != operation.digest:
+            self._log("Erasing bad payload")
+            raise refuse(
+                Refusal.IMAGE_DIGEST,
+                f"the image has SHA-256 {digest.hex()[:8]}…, {operation.digest.hex()[:8]}… was signed",
+                where="install",
+                hint="publish the image that belongs to this manifest",
+            )
+        return image
+
+    def _checked(self, operation: ImageOperation, image: bytes) -> object:
+        try:
+            return self._programs.check(operation.slot, image)
+        except (LoadError, VerifyError, Unprocessable) as error:
+            self._log("Erasing bad payload")
+            findings = error.findings if isinstance(error, VerifyError) else [_finding(error)]
+            raise refuse(
+                Refusal.PROGRAM,
+                f"{error.code}: {error.detail}",
+                where=error.where or f".ram.{operation.slot}",
+                hint=error.hint,
+                extra={"findings": findings},
+            ) from error
+
+    async def _commit(
+        self, planned: Plan, images: Mapping[ImageOperation, bytes], prepared: Mapping[int, object]
+    ) -> None:
+        changes = {
+            operation.slot: StoredImage(
+                image=image,
+                digest=operation.digest,
+                name=uri.parse(operation.uri).path.rsplit("/", 1)[-1],
+                sequence_number=planned.sequence_number,
+            )
+            for operation, image in images.items()
+        }
+
+        def commit() -> None:
+            # A job may have taken a slot while the image was on its way.
+            for slot in changes:
+                if self._programs.held(slot):
+                    raise refuse(Refusal.SLOT_BUSY, f"a job holds .ram.{slot}", where="commit")
+            self._slots.commit(changes, planned.sequence_number)
+
+        self._log("Install correct payload")
+        try:
+            await self._programs.replace(prepared, commit)
+        except StorageError as error:
+            raise refuse(Refusal.STORAGE, error.detail, where="commit", hint=error.hint) from error
+        self._log(f"Stored sequence number: {planned.sequence_number}")
+        self._log("Verified installed payload")
+
+    def _log_verified(self, operation: ImageOperation) -> None:
+        """The second image match, in the validate section: of what lies in the slot now."""
+        stored = self._slots.get(operation.slot)
+        self._log("Verifying image digest")
+        self._log("Starting digest verification against image")
+        if stored is None or sha256(stored.image).digest() != operation.digest:
+            raise refuse(
+                Refusal.STORAGE, f".ram.{operation.slot} does not hold what was stored", where="validate"
+            )
+        self._log("Verified installed payload")
+
+    async def _fetched(self, url: str, limit: int, over: Refusal) -> bytes:
+        """Fetch, with every way in which it can fail as a refusal; `over` is the class of too many bytes."""
+        try:
+            return await self._fetch(url, limit)
+        except TooLarge as error:
+            raise refuse(over, error.detail, where=url) from error
+        except RemoteError as error:
+            code = _RIOT_CLIENT_ERROR if error.status.startswith("4") else _RIOT_SERVER_ERROR
+            raise _transport(f"{error.status} {error.detail}", code, where=url) from error
+        except TransportError as error:
+            code = _RIOT_TIMEOUT if error.code == "timeout" else Refusal.TRANSPORT.riot_code
+            raise _transport(error.detail, code, where=url) from error
+        except MicroBpfError as error:
+            raise _transport(error.detail, Refusal.TRANSPORT.riot_code, where=url) from error
+
+    def _failed(self, error: SuitError) -> None:
+        refusal = Refusal[error.code]
+        riot_code = int(error.extra.get("riot_code", refusal.riot_code))
+        place = f" ({error.where})" if error.where else ""
+        self._log(f"suit: refused {error.code}{place}: {error.detail}")
+        self._log(f"suit_worker: suit_parse() failed. res={riot_code}")
+        self._log("suit_worker: update failed, hdr invalid")
+        self._set(
+            replace(
+                self.status,
+                state="idle",
+                result=error.code,
+                riot_code=riot_code,
+                report_reason=refusal.report_reason,
+                where=error.where,
+                detail=error.detail,
+                hint=error.hint,
+                findings=tuple(error.extra.get("findings", ())),
+            )
+        )
+
+    def _set(self, status: Progress) -> None:
+        self.status = status
+        self.on_change()
+
+
+def _transport(detail: str, riot_code: int, *, where: str = "") -> SuitError:
+    return refuse(
+        Refusal.TRANSPORT,
+        detail,
+        where=where,
+        hint="is the file server up, and the file there?",
+        extra={"riot_code": riot_code},
+    )
+
+
+def _finding(error: MicroBpfError) -> dict[str, Any]:
+    return {"id": error.code, "severity": "E", "message": error.detail, "where": error.where}
