@@ -72,8 +72,10 @@ class Bench:
                 Region("the context", INPUT, self.input, writable=True),
             ]
         )
-        services = Services(self.local, self.shared, FixedClock(clock_us), self.console, self.warnings.append)
-        self._gate = gate(self.memory, services, available, allowed)
+        self.services = Services(
+            self.local, self.shared, FixedClock(clock_us), self.console, self.warnings.append
+        )
+        self._gate = gate(self.memory, self.services, available, allowed)
 
     def call(self, helper: int, *arguments: int) -> int:
         """r0 of the call; the registers that are not given hold garbage, as in a program."""
