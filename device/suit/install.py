@@ -78,11 +78,15 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the update is, or how the last one ended: `result` is None, `OK` or a refusal class."""
+    """How far the update is, or how the last one ended: `result` is None, `OK` or a refusal class.
+
+    `slots` are those that it writes, once its manifest was understood.
+    """
 
     state: Literal["idle", "manifest", "image"] = "idle"
     url: str | None = None
     sequence_number: int | None = None
+    slots: tuple[int, ...] = ()
     result: str | None = None
     riot_code: int | None = None
     report_reason: int | None = None
@@ -161,7 +165,10 @@ class Installer:
             raise
         self._log(f"suit_worker: got manifest with size {len(envelope)}")
         planned = self._planned(envelope)
-        self._set(replace(self.status, state="image", sequence_number=planned.sequence_number))
+        slots = tuple(operation.slot for operation in planned.operations)
+        self._set(
+            replace(self.status, state="image", sequence_number=planned.sequence_number, slots=slots)
+        )
         images = {operation: await self._image(operation) for operation in planned.operations}
         prepared = {o.slot: self._checked(o, image) for o, image in images.items()}
         await self._commit(planned, images, prepared)

@@ -1,7 +1,7 @@
 """Source lines of an object, from its DWARF line table; for the operator, devices get no debug info.
 
-Addresses in a relocatable object count from the start of their section. The sections' places in the linked
-text are written into a copy of the symbol table first, so that the library's relocation gives linked offsets.
+Addresses in a relocatable object count from the start of their section. The relocations of the line table are
+applied to a copy here, with the places of the sections in the linked text, so that it gives linked offsets.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ import struct
 from io import BytesIO
 from typing import Any, Final
 
-from device.errors import LoadError
 from device.vm import elf
 from device.vm.isa import SLOT_SIZE
-from device.vm.link import text_sections
+from device.vm.link import R_BPF_64_ABS64, text_sections
 
-_VALUE_OFFSET: Final = 8
 _MAX_ROWS: Final = 1_000_000
 
 
 def line_table(obj: bytes) -> dict[int, str]:
     """Linked slot → "file:line". Empty when the object has no debug information, or it is damaged."""
     try:
-        rows = _rows(_with_linked_symbols(obj))
+        rows = _rows(_with_linked_addresses(obj))
     except Exception:  # noqa: BLE001  # debug information is advice: pyelftools raises anything on damage
         return {}
     lines: dict[int, str] = {}
@@ -31,28 +29,28 @@ def line_table(obj: bytes) -> dict[int, str]:
     return lines
 
 
-def _with_linked_symbols(obj: bytes) -> bytes:
-    """The object with the values of text symbols counted from the start of the linked text."""
+def _with_linked_addresses(obj: bytes) -> bytes:
+    """The object with the addresses in its line table counted from the start of the linked text."""
     parsed = elf.parse(obj)
     start, starts = 0, {}
     for section in text_sections(parsed.sections):
         starts[section.index] = start
         start += section.size
-    table = next((s for s in parsed.sections if s.type == elf.SHT_SYMTAB), None)
-    if table is None:
-        raise LoadError("no symbols", code="load-elf")
     patched = bytearray(obj)
-    for symbol in parsed.symbols:
-        if starts.get(symbol.section):
-            at = table.offset + symbol.index * elf.SYM.size + _VALUE_OFFSET
-            struct.pack_into("<Q", patched, at, symbol.value + starts[symbol.section])
+    for line_section in (section for section in parsed.sections if section.name == ".debug_line"):
+        for entry in parsed.relocations(line_section):
+            symbol = parsed.symbols[entry.symbol]
+            if entry.type == R_BPF_64_ABS64 and symbol.section in starts:
+                at = line_section.offset + entry.offset
+                (addend,) = struct.unpack_from("<Q", patched, at)
+                struct.pack_into("<Q", patched, at, starts[symbol.section] + symbol.value + addend)
     return bytes(patched)
 
 
 def _rows(obj: bytes) -> list[tuple[int, str]]:
     from elftools.elf.elffile import ELFFile
 
-    dwarf = ELFFile(BytesIO(obj)).get_dwarf_info()
+    dwarf = ELFFile(BytesIO(obj)).get_dwarf_info(relocate_dwarf_sections=False)
     rows: list[tuple[int, str]] = []
     for unit in dwarf.iter_CUs():
         program = dwarf.line_program_for_CU(unit)
