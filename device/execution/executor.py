@@ -1,0 +1,239 @@
+"""Runs the programs of one device's slots, and swaps them when an update commits.
+
+    execute ──▶ place in the pool and in the slot ──▶ runs on a thread ──▶ answer
+    replace ──▶ slots closed ──▶ runs end (1 s, then killed) ──▶ commit ──▶ new programs ──▶ slots open
+
+It is the `ProgramHost` that the SUIT installer is given: `check` decides before a commit whether an image may
+run, so that a ready slot always holds a program that may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from device.api import ExecAnswer, ExecRequest, SlotInfo, SlotState
+from device.errors import Conflict, MicroBpfError, NotFound
+from device.execution.pool import ShortRunPool, ended
+from device.execution.programs import Checker, Prepared, RunLimits
+from device.execution.requests import Order, Spent, not_run
+from device.execution.run import Surroundings, perform
+from device.execution.slot import Entry, Slot
+from device.log import DeviceLog
+from device.storage.slots import SlotTable
+from device.storage.stores import MemoryStore
+from device.vm.ports import Clock
+from device.vm.profiles import UBPF, Profile
+from device.vm.program import Control
+
+REPLACE_GRACE_S: Final = 1.0
+"""How long an update lets the runs of its slot end by themselves (suit.md section 6)."""
+
+
+class Executor:
+    """The programs of one device. Everything is to be called on the event loop's thread.
+
+    `on_change` hears the number of a slot whose information is no longer what it was.
+    """
+
+    def __init__(
+        self,
+        images: SlotTable,
+        shared: MemoryStore,
+        pool: ShortRunPool,
+        log: DeviceLog,
+        clock: Clock,
+        *,
+        slots: int,
+        limits: RunLimits | None = None,
+        profile: Profile = UBPF,
+        on_change: Callable[[int], None] = lambda _number: None,
+    ) -> None:
+        self.checker = Checker(limits or RunLimits(), profile)
+        self.on_change = on_change
+        self._images = images
+        self._shared = shared
+        self._pool = pool
+        self._log = log
+        self._clock = clock
+        self._slots = [Slot(n, MemoryStore(self.checker.limits.store_entries)) for n in range(slots)]
+        self._changing = asyncio.Lock()
+
+    # What peers ask
+
+    async def execute(self, number: int, request: ExecRequest, client: str) -> ExecAnswer:
+        """Run the program of a slot; a fault is an answer, waiting and all repeats count against the timeout.
+
+        Raises NotFound, Conflict (slot empty), TooLarge, Unprocessable (`helper-denied`), MalformedRequest
+        (`engine-unavailable`), Unavailable (no place in the pool). When it is cancelled the run is killed.
+        """
+        slot = self._slot(number)
+        deadline = monotonic() + request.timeout_ms / 1000
+        order = Order.take(request, self._log, _source(slot), self.checker)
+        prepared = self._loaded(slot, order.spent)
+        work = order.work(prepared, self.checker)
+        control = Control(deadline)
+        with self._pool.request(self, client, Entry(slot, control)) as place:
+            if not await place.ready(deadline):
+                return order.answer(work, not_run(work, "deadline"), self._size(slot))
+            if slot.prepared is not prepared:  # another program came while this one waited
+                work = order.work(self._loaded(slot, order.spent), self.checker)
+            around = Surroundings(slot.data, slot.local, self._shared, self._clock, order.lines)
+            self.on_change(number)
+            try:
+                result = await self._pool.run(
+                    partial(perform, work, around, control), partial(control.kill, "operator")
+                )
+            finally:
+                self.on_change(number)
+            slot.count(result)
+        return order.answer(work, result, self._size(slot))
+
+    def slot_info(self, number: int, *, fetching: bool = False) -> SlotInfo:
+        """What GET /slots/{n} says; `fetching` when an update for the slot is under way. Raises NotFound."""
+        slot = self._slot(number)
+        image = self._images.get(number)
+        state: SlotState = "running" if slot.running else "fetching" if fetching else "ready"
+        if image is None:
+            return SlotInfo(slot=number, state="fetching" if fetching else "free")
+        prepared = self._loaded_or_none(slot)
+        return SlotInfo(
+            slot=number,
+            state=state,
+            name=image.name,
+            digest=image.digest,
+            tag=image.digest.hex()[:8],
+            size=len(image.image),
+            layout=prepared.program.layout.name.lower() if prepared else None,
+            profile=self.checker.profile.name,
+            sequence_number=image.sequence_number,
+            helpers=tuple(sorted(prepared.calls)) if prepared else (),
+            bytecode="present",
+            runs=slot.runs,
+            faults=slot.faults,
+            last_fault=slot.last_fault,
+            mean_us=slot.mean_us,
+        )
+
+    def local_store(self, number: int) -> MemoryStore:
+        """The local store of a slot. Raises NotFound."""
+        return self._slot(number).local
+
+    async def undeploy(self, number: int) -> None:
+        """Remove program, local store and counters; runs in the slot get the same grace as for an update."""
+        slot = self._slot(number)
+        await self._swap({slot: None}, partial(self._images.clear, number), "operator")
+
+    async def stop(self) -> None:
+        """Kill all runs and let none begin any more."""
+        for slot in self._slots:
+            slot.closed = True
+        for slot in self._slots:
+            await slot.drain(0, "operator")
+
+    # ProgramHost, for the SUIT installer
+
+    def check(self, slot: int, image: bytes) -> Prepared:
+        """Link and verify an image. Raises NotFound, LoadError, VerifyError with all findings."""
+        self._slot(slot)
+        return self.checker.check(image)
+
+    def held(self, slot: int) -> bool:
+        """Whether something keeps the slot from being replaced; short runs never do."""
+        self._slot(slot)
+        return False
+
+    async def replace(self, prepared: Mapping[int, object], commit: Callable[[], None]) -> None:
+        """Close the slots, let their runs end, commit, and make the prepared programs current.
+
+        When `commit` raises, or this is cancelled before it, everything is as it was.
+        """
+        programs = {self._slot(number): _prepared(value) for number, value in prepared.items()}
+        await self._swap(programs, commit, "replaced")
+
+    async def _swap(
+        self, programs: Mapping[Slot, Prepared | None], commit: Callable[[], None], reason: str
+    ) -> None:
+        async with self._changing:
+            try:
+                for slot in programs:
+                    slot.closed = True
+                await asyncio.gather(*(slot.drain(REPLACE_GRACE_S, reason) for slot in programs))
+                async with _uninterrupted(commit):
+                    for slot, program in programs.items():
+                        slot.load(program)
+                        slot.local.clear()
+            finally:
+                for slot in programs:
+                    slot.closed = False
+                self._pool.dispatch()
+        for slot in programs:
+            self.on_change(slot.number)
+
+    # Steps
+
+    def _slot(self, number: int) -> Slot:
+        if not 0 <= number < len(self._slots):
+            raise NotFound(f"there is no slot {number}", hint=f"slots are 0 to {len(self._slots) - 1}")
+        return self._slots[number]
+
+    def _size(self, slot: Slot) -> int:
+        image = self._images.get(slot.number)
+        return len(image.image) if image else 0
+
+    def _loaded(self, slot: Slot, spent: Spent) -> Prepared:
+        """The slot's program; after a start it is loaded from the stored image by whoever needs it first."""
+        if slot.prepared is not None:
+            return slot.prepared
+        if slot.refusal is not None:
+            raise slot.refusal
+        image = self._images.get(slot.number)
+        if image is None:
+            raise Conflict(f"slot {slot.number} is empty", code="slot-empty", hint="deploy a program first")
+        try:
+            prepared = self.checker.check(image.image)
+        except MicroBpfError as error:
+            slot.refusal = error
+            self._log.add("warning", _source(slot), f"the stored image is refused: {error.detail}")
+            raise
+        slot.load(prepared)
+        spent.load_us, spent.verify_us = prepared.load_us, prepared.verify_us
+        return prepared
+
+    def _loaded_or_none(self, slot: Slot) -> Prepared | None:
+        """The slot's program for information; None when this version of the device refuses it."""
+        try:
+            return self._loaded(slot, Spent())
+        except MicroBpfError:
+            return None
+
+
+@asynccontextmanager
+async def _uninterrupted(commit: Callable[[], None]) -> AsyncIterator[None]:
+    """Commit on a thread, as it waits for a disk, and do what follows from it even when this is cancelled."""
+    future = asyncio.get_running_loop().run_in_executor(None, commit)
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        await asyncio.shield(future)
+    except asyncio.CancelledError as error:
+        cancelled = error
+        await ended(future)
+    future.result()
+    yield
+    if cancelled is not None:
+        raise cancelled
+
+
+def _source(slot: Slot) -> str:
+    """Under what name a slot's lines are in the log."""
+    return f"slot{slot.number}"
+
+
+def _prepared(value: object) -> Prepared:
+    if not isinstance(value, Prepared):
+        raise TypeError(f"expected what check() returned, got {type(value).__name__}")
+    return value

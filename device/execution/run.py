@@ -1,0 +1,116 @@
+"""One request's runs, as they happen on a thread of the pool: nothing here touches the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median_low
+from time import perf_counter
+
+from device.execution.console import RunConsole, RunLog
+from device.vm.faults import FaultCode, GuestFault
+from device.vm.helpers import Helper, Services, gate
+from device.vm.memory import CONTEXT_BASE
+from device.vm.ports import Clock, KeyValueStore
+from device.vm.program import Control, Engine, Outcome, Program, Run, build_memory
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What to run, how often, with what. `allowed` narrows `available`; None does not."""
+
+    program: Program
+    engine: Engine
+    budget: int
+    available: Mapping[int, Helper]
+    allowed: Collection[int] | None = None
+    context: bytes | None = None
+    context_writable: bool = True
+    regions: tuple[tuple[bytes, bool], ...] = ()
+    repeat: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run may touch of its device: the slot's memory and store, the shared store, clock and log."""
+
+    data: bytearray
+    local: KeyValueStore
+    shared: KeyValueStore
+    clock: Clock
+    lines: RunLog
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The last run, and how long all of them took. `regions` are the writable ones."""
+
+    outcome: Outcome
+    output: str
+    context: bytes | None
+    regions: tuple[bytes, ...]
+    times_us: Sequence[int] = ()
+
+    @property
+    def median_us(self) -> int:
+        """The median duration of a run."""
+        return median_low(self.times_us) if self.times_us else 0
+
+
+def perform(work: Work, around: Surroundings, control: Control) -> Result:
+    """Run as often as asked for; the first fault ends it (api.md, "Run answer")."""
+    times: list[int] = []
+    while True:
+        result = _run_once(work, around, control, times)
+        if result.outcome.fault is not None or len(times) >= work.repeat:
+            return result
+
+
+def _run_once(work: Work, around: Surroundings, control: Control, times: list[int]) -> Result:
+    """One run on fresh copies of context and regions; `.data` is as the run before left it."""
+    context = bytearray(work.context) if work.context is not None else None
+    regions = [(bytearray(content), writable) for content, writable in work.regions]
+    memory = build_memory(
+        work.program, around.data, context, context_writable=work.context_writable, extra=regions
+    )
+    console = RunConsole(around.lines)
+    services = Services(
+        local=around.local,
+        shared=around.shared,
+        clock=around.clock,
+        console=console,
+        warn=around.lines.warn,
+    )
+    run = Run(
+        memory=memory,
+        call_helper=gate(memory, services, work.available, work.allowed),
+        budget=work.budget,
+        r1=CONTEXT_BASE if context else 0,
+        r2=len(context or b""),
+        control=control,
+    )
+    outcome = _timed(work, run, times)
+    return Result(
+        outcome=outcome,
+        output=console.close(),
+        context=None if context is None else bytes(context),
+        regions=tuple(bytes(content) for content, writable in regions if writable),
+        times_us=times,
+    )
+
+
+def _timed(work: Work, run: Run, times: list[int]) -> Outcome:
+    try:
+        run.control.check()  # between two short runs nobody else looks
+    except GuestFault as stopped:
+        return killed(stopped.detail, work.program)
+    begin = perf_counter()
+    outcome = work.engine.run(work.program, run)
+    times.append(int((perf_counter() - begin) * 1_000_000))
+    return outcome
+
+
+def killed(reason: str, program: Program | None = None) -> Outcome:
+    """The outcome of a run that was stopped before it began."""
+    fault = GuestFault(FaultCode.KILLED, reason).record(program.entry if program else 0)
+    return Outcome(r0=None, fault=program.locate(fault) if program else fault, instructions=0)
