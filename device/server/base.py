@@ -1,0 +1,69 @@
+"""What the device's resources have in common: maps in CBOR or JSON, text, and errors (api.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiocoap import Code, Message
+
+from device import api
+from device.api import CBOR, JSON, encode_body
+from device.errors import NotAcceptable
+from device.resource import BoundedResource, problem_message
+from device.server.errors import code_of
+
+TEXT: Final = 0
+
+
+class MapResource(BoundedResource):
+    """A resource whose representations are maps, as CBOR or as JSON."""
+
+    ct = f"{CBOR} {JSON}"
+
+    def render_error(self, error: Exception, request: Message) -> Message:
+        """Problem details, with the codes of suit.md section 10 for refused updates."""
+        return problem_message(error, request.opt.accept, code_of(error))
+
+
+class TextResource(BoundedResource):
+    """A resource whose representations are short texts, as RIOT's clients expect them."""
+
+    ct = TEXT
+
+    def render_error(self, error: Exception, request: Message) -> Message:
+        """Problem details, with the codes of suit.md section 10 for refused updates."""
+        return problem_message(error, request.opt.accept, code_of(error))
+
+
+def answer_format(request: Message) -> int:
+    """The content-format of the answer: what Accept says, else that of the request's own body.
+
+    To be asked before anything is done. Raises NotAcceptable for anything but CBOR and JSON.
+    """
+    accept = request.opt.accept
+    if accept is None:
+        return JSON if request.opt.content_format == JSON else CBOR
+    if accept not in (CBOR, JSON):
+        raise NotAcceptable(
+            f"content-format {int(accept)} is not offered", where="Accept", hint="CBOR (60) or JSON (50)"
+        )
+    return int(accept)
+
+
+def answer(value: api.Message | Mapping[str, Any], content_format: int, code: Code | None = None) -> Message:
+    """A map as an answer."""
+    shown = value.to_map() if isinstance(value, api.Message) else value
+    return Message(code=code, payload=encode_body(shown, content_format), content_format=content_format)
+
+
+def text_answer(request: Message, text: str) -> Message:
+    """A text as an answer. Raises NotAcceptable when Accept asks for anything else."""
+    if request.opt.accept not in (None, TEXT):
+        raise NotAcceptable("this is text", where="Accept", hint="text/plain (0)")
+    return Message(payload=text.encode(), content_format=TEXT)
+
+
+def body(request: Message) -> Any:
+    """The map in a request. Raises UnsupportedFormat, MalformedRequest."""
+    return api.decode_body(request.payload, request.opt.content_format)

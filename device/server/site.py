@@ -1,0 +1,109 @@
+"""All resources of one device, put together: which path is answered by what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from device.api import DeviceInfo, SlotInfo
+from device.errors import NotFound
+from device.execution import Executor
+from device.log import DeviceLog
+from device.resource import BoundedResource, BoundedSite, SourceCheck, Transfers, WellKnownCore
+from device.server.identity import ConstantText, DeviceResource
+from device.server.log import LogResource
+from device.server.slots import ExecResource, SlotResource, SlotsResource
+from device.server.stores import StoreResource
+from device.server.suit import StatusResource, TriggerResource, VersionResource
+from device.server.updates import Updates
+from device.storage.stores import MemoryStore
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the resources of a device need of it."""
+
+    board: str
+    slots: int
+    executor: Executor
+    shared: MemoryStore
+    updates: Updates
+    log: DeviceLog
+    info: Callable[[], DeviceInfo]
+    slot_info: Callable[[int], SlotInfo]
+    sequence_number: Callable[[], int]
+
+
+class DeviceSite(BoundedSite):
+    """The site of one device. What has changed is told to it, from the event loop's thread."""
+
+    def __init__(self, transfers: Transfers, parts: Parts, check: SourceCheck | None = None) -> None:
+        super().__init__(transfers, check)
+        self._parts = parts
+        self._stores = [StoreResource(transfers, parts.shared)]
+        self._slots = [
+            SlotResource(transfers, number, parts.slot_info, parts.executor) for number in range(parts.slots)
+        ]
+        self._listing = SlotsResource(transfers, self._infos)
+        self._status = StatusResource(transfers, parts.updates.status)
+        self._add_device()
+        self._add_slots()
+        self._add_suit()
+
+    def slot_changed(self, number: int) -> None:
+        """Something about a slot is different: its program, its counters, whether it runs; its stores too."""
+        self._slots[number].updated_state()
+        self._listing.updated_state()
+        for store in (self._stores[0], self._stores[number + 1]):
+            store.poll()
+
+    def update_changed(self) -> None:
+        """The update that runs has got further, or ended."""
+        self._status.updated_state()
+        self._listing.updated_state()
+        for slot in self._slots:
+            slot.updated_state()
+
+    def child(self, path: tuple[str, ...]) -> BoundedResource:
+        """The resource at a path. Raises NotFound, which for a slot says what slots there are."""
+        try:
+            return super().child(path)
+        except NotFound:
+            slots = path[1:] if path[:1] == ("store",) else path
+            if len(slots) > 1 and slots[0] == "slots" and slots[1].isdecimal():
+                last = self._parts.slots - 1
+                raise NotFound(f"there is no slot {slots[1][:20]}", hint=f"slots are 0 to {last}") from None
+            raise
+
+    def _infos(self) -> tuple[SlotInfo, ...]:
+        return tuple(self._parts.slot_info(number) for number in range(self._parts.slots))
+
+    def _put(self, path: str, resource: BoundedResource) -> None:
+        self.add_resource(path.split("/"), resource)
+
+    def _add_device(self) -> None:
+        parts, transfers = self._parts, self.transfers
+        self._put("device", DeviceResource(transfers, parts.info))
+        self._put("log", LogResource(transfers, parts.log, asyncio.get_running_loop()))
+        self._put("riot/board", ConstantText(transfers, parts.board, "riot.board"))
+        self._put(".well-known/core", WellKnownCore(transfers, self.get_resources_as_linkheader))
+
+    def _add_slots(self) -> None:
+        parts, transfers = self._parts, self.transfers
+        self._put("slots", self._listing)
+        self._put("store/global", self._stores[0])
+        for number, slot in enumerate(self._slots):
+            store = StoreResource(transfers, parts.executor.local_store(number))
+            self._stores.append(store)
+            self._put(f"slots/{number}", slot)
+            self._put(f"slots/{number}/exec", ExecResource(transfers, number, parts.executor))
+            self._put(f"store/slots/{number}", store)
+
+    def _add_suit(self) -> None:
+        parts, transfers = self._parts, self.transfers
+        self._put("suit/trigger", TriggerResource(transfers, parts.updates))
+        self._put("suit/version", VersionResource(transfers, parts.sequence_number))
+        self._put("suit/slot/active", ConstantText(transfers, "0", "suit.slot"))
+        self._put("suit/slot/inactive", ConstantText(transfers, "1", "suit.slot"))
+        self._put("suit/status", self._status)

@@ -1,0 +1,71 @@
+"""`/slots`, `/slots/{n}` and `/slots/{n}/exec`: the programs of this device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiocoap import Code, Message
+
+from device.api import MAX_BODY, ExecRequest, SlotInfo, SlotList
+from device.execution import Executor
+from device.resource import Transfers
+from device.server.base import MapResource, answer, answer_format, body
+from device.transport import peer_host
+
+
+class SlotsResource(MapResource):
+    """GET /slots."""
+
+    rt = "micro-bpf.slots"
+    observable = True
+
+    def __init__(self, transfers: Transfers, infos: Callable[[], tuple[SlotInfo, ...]]) -> None:
+        super().__init__(transfers)
+        self._infos = infos
+
+    async def render_get(self, request: Message) -> Message:
+        """All slots."""
+        return answer(SlotList(self._infos()), answer_format(request))
+
+
+class SlotResource(MapResource):
+    """GET and DELETE /slots/{n}."""
+
+    rt = "micro-bpf.slot"
+    observable = True
+
+    def __init__(
+        self, transfers: Transfers, number: int, info: Callable[[int], SlotInfo], executor: Executor
+    ) -> None:
+        super().__init__(transfers)
+        self._number = number
+        self._info = info
+        self._executor = executor
+
+    async def render_get(self, request: Message) -> Message:
+        """What is in the slot."""
+        return answer(self._info(self._number), answer_format(request))
+
+    async def render_delete(self, request: Message) -> Message:  # noqa: ARG002  # as the others
+        """Remove the program; an empty slot stays one."""
+        await self._executor.undeploy(self._number)
+        return Message(code=Code.DELETED)
+
+
+class ExecResource(MapResource):
+    """POST /slots/{n}/exec: run the program of the slot now, and answer with how that ended."""
+
+    rt = "micro-bpf.exec"
+    max_body = MAX_BODY
+
+    def __init__(self, transfers: Transfers, number: int, executor: Executor) -> None:
+        super().__init__(transfers)
+        self._number = number
+        self._executor = executor
+
+    async def render_post(self, request: Message) -> Message:
+        """Run. A request without body asks for nothing special; a fault of the program is an answer."""
+        content_format = answer_format(request)
+        asked = ExecRequest.from_map(body(request) if request.payload else {})
+        done = await self._executor.execute(self._number, asked, peer_host(request))
+        return answer(done, content_format, Code.CHANGED)

@@ -1,0 +1,76 @@
+"""`/store/global` and `/store/slots/{n}`: the key-value stores (helpers.md section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiocoap import Code, Message
+
+from device.api import StoreListing
+from device.errors import MalformedRequest
+from device.resource import Transfers
+from device.server.base import MapResource, answer, answer_format, body
+from device.storage.stores import MemoryStore
+
+_U32: Final = 0xFFFFFFFF
+_MAX_BODY: Final = 4096
+
+
+class StoreResource(MapResource):
+    """GET and PUT of one store."""
+
+    rt = "micro-bpf.store"
+    observable = True
+    max_body = _MAX_BODY
+
+    def __init__(self, transfers: Transfers, store: MemoryStore) -> None:
+        super().__init__(transfers)
+        self._store = store
+        self._shown = store.entries()
+
+    async def render_get(self, request: Message) -> Message:
+        """The entries, in ascending order of their keys."""
+        content_format = answer_format(request)
+        self._shown = self._store.entries()
+        entries = {str(key): value for key, value in self._shown.items()}
+        return answer(StoreListing(self._store.capacity, entries), content_format)
+
+    async def render_put(self, request: Message) -> Message:
+        """Set entries, delete those that are null; all or nothing."""
+        self._store.update(changes_of(body(request)))
+        self.poll()
+        return Message(code=Code.CHANGED)
+
+    def poll(self) -> None:
+        """Tell observers, if the store is not what was last shown: programs write to it as well."""
+        if self.observers and self._store.entries() != self._shown:
+            self.updated_state()
+
+
+def changes_of(value: Any) -> dict[int, int | None]:
+    """The changes that a PUT asks for, checked. Raises MalformedRequest that names the key."""
+    if not isinstance(value, Mapping):
+        raise MalformedRequest("expected a map of keys and values")
+    changes = {}
+    for key, number in value.items():
+        changes[_key(key)] = _value(number, key)
+    return changes
+
+
+def _key(key: Any) -> int:
+    """A key as decimal text without leading zeros, so that no two texts are the same key."""
+    if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) <= 10:
+        number = int(key)
+        if number <= _U32 and str(number) == key:
+            return number
+    shown = repr(key)[:40]
+    raise MalformedRequest(f"{shown} is no key", where=shown, hint="decimal text, from 0 to 4294967295")
+
+
+def _value(value: Any, key: str) -> int | None:
+    if value is None or (type(value) is int and 0 <= value <= _U32):
+        return value
+    raise MalformedRequest(
+        f"the value of {key} is no 32-bit number", where=key, hint="0 to 4294967295, or null"
+    )
