@@ -1,0 +1,155 @@
+"""The settings of a device, checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from device.errors import ConfigError
+from device.transport import LAN, Timing, parse_url
+from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX
+
+DEFAULT_PORT: Final = 5710
+"""Where devices outside containers listen; in a container it is CoAP's own, 5683."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLimits:
+    """What `--limit NAME=VALUE` sets; `LIMIT_HELP` says what each is."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    components: int = 1
+    envelope: int = 640
+    slot_size: int = 4096
+    store_entries: int = 16
+    budget_default: int = BUDGET_DEFAULT
+    budget_max: int = BUDGET_MAX
+    block: int = 64
+    max_block: int = 1024
+    observers: int = 32
+    log_lines: int = 512
+    exchange_lifetime: int = 45
+
+    def with_text(self, text: str) -> NodeLimits:
+        """The limits with one `NAME=VALUE` in place. Raises ConfigError."""
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if name == "allowed_hosts" and equals:
+            hosts = tuple(host.strip() for host in value.split(",") if host.strip())
+            return replace(self, allowed_hosts=self.allowed_hosts + hosts)
+        if name not in _ABOUT or not equals:
+            raise ConfigError(
+                f"{text[:60]!r} is no limit", where="--limit", hint="NAME=VALUE, one of " + ", ".join(_ABOUT)
+            )
+        changed: dict[str, Any] = {name: _number(name, value)}
+        return replace(self, **changed)
+
+
+# What each limit is, and the least and most it can be; None where it is no number, or a block size.
+_ABOUT: Final[dict[str, tuple[str, tuple[int, int] | None]]] = {
+    "allowed_hosts": ("hosts besides the file server's that updates may come from; `any` for all", None),
+    "components": ("components of an update", (1, 16)),
+    "envelope": ("bytes of an envelope", (64, 65_536)),
+    "slot_size": ("bytes of a slot", (64, 65_536)),
+    "store_entries": ("entries of each key-value store", (1, 4096)),
+    "budget_default": ("instructions of a run", (1, BUDGET_MAX)),
+    "budget_max": ("instructions that a signature can allow a run", (1, BUDGET_MAX)),
+    "block": ("bytes of the CoAP blocks asked for when an update is fetched", None),
+    "max_block": ("bytes of the largest block of an answer; 64 suits RIOT's buffers", None),
+    "observers": ("observers at a time", (0, 1024)),
+    "log_lines": ("lines of the log that are kept", (16, 65_536)),
+    "exchange_lifetime": ("seconds for which requests are remembered; less for load tests", (1, 247)),
+}
+_BLOCKS: Final = (16, 32, 64, 128, 256, 512, 1024)
+
+
+def _number(name: str, value: str) -> int:
+    bounds = _ABOUT[name][1]
+    number = int(value) if value.isascii() and value.isdigit() and len(value) <= 12 else -1
+    if bounds is None and number not in _BLOCKS:
+        raise ConfigError(f"{name} must be one of {', '.join(map(str, _BLOCKS))}", where="--limit")
+    if bounds is not None and not bounds[0] <= number <= bounds[1]:
+        raise ConfigError(f"{name} must be a number from {bounds[0]} to {bounds[1]}", where="--limit")
+    return number
+
+
+def limits_of(texts: Iterable[str]) -> NodeLimits:
+    """The limits that `NAME=VALUE` texts set, the defaults otherwise. Raises ConfigError."""
+    limits = NodeLimits()
+    for text in texts:
+        limits = limits.with_text(text)
+    return limits
+
+
+def _help(name: str, about: str) -> str:
+    default = getattr(NodeLimits(), name)
+    shown = "the file server's only" if name == "allowed_hosts" else default
+    return f"  {name:<18} {about}  [{shown}]"
+
+
+LIMIT_HELP: Final = "Limits:\n" + "\n".join(_help(name, about) for name, (about, _) in _ABOUT.items())
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One device. None is "not given": no server is no registration, no state directory no memory.
+
+    `keys` is the directory of trusted public keys, `server` the file-server URL, `advertise` the URL under
+    which the device registers. `index` counts from 1 the devices of a process that hosts several.
+    `verify_sources` answers unknown addresses briefly or with an Echo challenge (RFC 9175).
+    """
+
+    name: str | None = None
+    board: str = "native"
+    bind: str | None = None
+    port: int = DEFAULT_PORT
+    server: str | None = None
+    advertise: str | None = None
+    keys: Path | None = None
+    state: Path | None = None
+    workers: int = 4
+    slots: int = 5
+    limits: NodeLimits = field(default_factory=NodeLimits)
+    timing: Timing = LAN
+    verify_sources: bool = False
+    index: int | None = None
+
+    def __post_init__(self) -> None:
+        for where, url in (("--server", self.server), ("--advertise", self.advertise)):
+            if url is not None:
+                _check_base(url, where)
+        _check("--slots", self.slots, 1, 256)
+        _check("--workers", self.workers, 0, 64)
+        if not self.board or len(self.board) > 63 or not self.board.isprintable() or " " in self.board:
+            raise ConfigError(f"{self.board[:80]!r} is no board name", where="--board")
+
+    def of(self, index: int, count: int) -> NodeConfig:
+        """The configuration of the `index`-th (from 0) of `count` devices that share these settings."""
+        if count == 1:
+            return self
+        return replace(
+            self,
+            name=None if self.name is None else f"{self.name}-{index + 1}",
+            port=self.port + index if self.port else 0,
+            state=None if self.state is None else self.state / f"device-{index + 1}",
+            index=index + 1,
+        )
+
+
+def _check(where: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ConfigError(f"{where} must be from {least} to {most}, not {value}", where=where)
+
+
+def _check_base(url: str, where: str) -> None:
+    """A `coap://host[:port]` without path, as registration and manifests need it."""
+    try:
+        parsed = parse_url(url)
+    except ConfigError as error:
+        raise ConfigError(
+            error.detail, code=error.code, where=where, hint="such as coap://host:5683"
+        ) from error
+    if parsed.path or parsed.query:
+        raise ConfigError(f"{url!r} has a path", where=where, hint="such as coap://host:5683")
