@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from client.debuginfo import DebugFiles
@@ -43,7 +43,7 @@ async def _explained(device: RemoteDevice, slot: int, answer: ExecAnswer, debug:
             held = None
         if held is not None and held.digest is not None:
             fault = await debug.source_of(fault, held.digest, held.layout or "elf")
-    return program_fault(fault, {"slot": slot, **replace(answer, fault=fault).to_map()})
+    return program_fault(fault, {"slot": slot, **answer.to_map()})
 
 
 def answer_lines(executed: Executed | ExecAnswer) -> Iterator[str]:

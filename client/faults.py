@@ -43,7 +43,10 @@ def program_fault(fault: Mapping[str, Any], answer: Mapping[str, Any]) -> Progra
         code=code,
         where=where(fault),
         hint=hint(fault),
-        extra={"fault": dict(fault), "answer": dict(answer)},
+        extra={
+            "fault": dict(fault),
+            "answer": {key: value for key, value in answer.items() if key != "fault"},
+        },
     )
 
 

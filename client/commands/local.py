@@ -19,6 +19,7 @@ from client.ui import Ui
 
 if TYPE_CHECKING:
     from client.dump import Dump
+    from client.steps import OnStep
     from device.vm.verifier import Report
 
 SOURCE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -59,6 +60,11 @@ def build_command(ui: Ui, source: Path, to: Path | None, cpu: str) -> int:
     return ui.finish([Outcome(None, result)], lambda _: [f"{target}  {size(len(built))}"])
 
 
+def _builds(ui: Ui) -> OnStep:
+    """Tells of building alone: the other steps are what the command is for."""
+    return lambda step: ui.step(step) if step.name == "build" else None
+
+
 @click.command("verify", epilog="Example: client verify prog.o --helpers 0x01,0x13")
 @click.argument("file", type=SOURCE)
 @layout_option
@@ -70,7 +76,7 @@ def verify_command(ui: Ui, file: Path, layout: str | None, helpers: str | None) 
     from client.arguments import helper_ids
     from client.image import examine
 
-    packaged = examine(file, layout, allowed=helper_ids(helpers), on_step=ui.step)
+    packaged = examine(file, layout, allowed=helper_ids(helpers), on_step=_builds(ui))
     report = packaged.report
     facts = {"name": packaged.name, "size": len(packaged.image), **report.to_map()}
     outcome: Outcome[Any] = Outcome(None, facts)
@@ -82,14 +88,24 @@ def verify_command(ui: Ui, file: Path, layout: str | None, helpers: str | None) 
 
 
 def _report_lines(report: Report, facts: dict[str, Any]) -> Iterator[str]:
-    yield f"accepted: {facts['name']}"
-    shown = {
-        key: value for key, value in facts.items() if key not in ("findings", "accepted", "functions", "name")
-    }
-    for key in ("helpers",):
-        if isinstance(shown.get(key), dict | list | tuple):
-            shown[key] = hex_ids(int(item) for item in shown[key]) or "none"
-    yield from block(shown)
+    from client.image import layout_name
+
+    yield f"accepted: {escape(facts['name'])}"
+    yield from block(
+        {
+            "image": f"{size(facts['size'])}, layout {layout_name(report.layout)}, tag {report.tag}",
+            "text": f"{report.insns} instructions in {report.slots} slots, entry at #{report.entry}",
+            "sections": f"rodata {report.rodata} B, data {report.data} B, bss {report.bss} B",
+            "helpers": hex_ids(report.helpers) or "none",
+            "stack": "not known" if report.stack_depth is None else size(report.stack_depth),
+            "bound": "none, it loops" if report.bound is None else f"{report.bound} instructions",
+        }
+    )
+    functions = [
+        (function.start, function.name or "(no name)", function.frame, " ".join(map(str, function.callees)))
+        for function in report.functions
+    ]
+    yield from table(("SLOT", "FUNCTION", "FRAME", "CALLS"), functions)
     yield from finding_lines([finding.to_map() for finding in report.findings])
 
 
@@ -103,7 +119,7 @@ def dump_command(ui: Ui, file: Path, layout: str | None) -> int:
     from client.dump import Dump
     from client.image import examine
 
-    dump = Dump.of(examine(file, layout, on_step=ui.step))
+    dump = Dump.of(examine(file, layout, on_step=_builds(ui)))
     return ui.finish([Outcome(None, dump)], _dump_lines)
 
 
@@ -158,7 +174,7 @@ def run_command(ui: Ui, file: Path | None, batch: str | None, layout: str | None
 
     assert file is not None  # noqa: S101  # checked above
     request = request_of(**run)
-    packaged = prepare(file, layout, on_step=ui.step)
+    packaged = prepare(file, layout, on_step=_builds(ui))
     bench = Bench.of(packaged, warn=ui.note)
     outcome = asyncio.run(bench.outcome(request))
     return ui.finish([outcome], answer_lines, fault_answer)
