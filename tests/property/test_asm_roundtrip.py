@@ -34,8 +34,9 @@ FUNCTIONS = st.lists(
 ).map(tuple)
 
 MNEMONIC_WORDS = sorted({word for op in TABLE for word in op.mnemonic.split()})
-OTHER_WORDS = "r1 %r10 r11 [r1+8] [r10-8] 0x10 -1 +3 , : ; label label: .bytes 95".split()
-WORDS = st.sampled_from(MNEMONIC_WORDS + OTHER_WORDS)
+OPERANDS = ["r1", "%r10", "r11", "[r1+8]", "[r10-8]", "0x10", "-1", "+3", "label"]
+MARKS = [",", ":", ";", "label:", ".bytes", "95"]
+WORDS = st.sampled_from(MNEMONIC_WORDS + OPERANDS + MARKS)
 SOURCES = st.one_of(
     st.text(),
     st.lists(st.one_of(WORDS, st.sampled_from([" ", ", ", "\n", "\n"])), max_size=40).map(" ".join),
