@@ -1,0 +1,297 @@
+"""Whole updates with a fetch and a host of programs of our own: what is asked, what changes, what is said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from device.errors import (
+    LoadError,
+    MicroBpfError,
+    RemoteError,
+    SuitError,
+    TooLarge,
+    TransportError,
+    VerifyError,
+)
+from device.storage.slots import SlotTable, StoredImage
+from device.suit import build
+from device.suit.identity import Identity
+from device.suit.install import Installer, Progress, UpdateLimits
+from device.suit.keys import TrustedKey, TrustStore
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+IMAGE = bytes.fromhex("b7000000010000009500000000000000")
+OLD = StoredImage(b"old", sha256(b"old").digest(), "old.bin", 6)
+MANIFEST_URL = "coap://[fd00::1]/suit_manifest2.signed"
+VENDOR = "547d0d74-6d3a-5a92-9662-4881afd9407b"
+CLASS = "9251dc23-fd9d-503f-94c4-bfb95f3167b1"
+IMAGE_URL = "coap://[fd00::1]/program-2-7.bin"
+
+
+def envelope(key: Ed25519PrivateKey = KEY, **changes: Any) -> bytes:
+    values = {
+        "board": "native64",
+        "slot": 2,
+        "sequence_number": 7,
+        "uri": IMAGE_URL,
+        "image": IMAGE,
+        **changes,
+    }
+    return build.sign_manifest(build.build_manifest(build.Description(**values)), [key])
+
+
+class Bench:
+    """An installer on a device with an old program in slot 2 and sequence number 6."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes | MicroBpfError] = {MANIFEST_URL: envelope(), IMAGE_URL: IMAGE}
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        self.refusal: MicroBpfError | None = None
+        self.jobs: set[int] = set()
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.checked: bytes | None = None
+        self.current: dict[int, object] = {}
+        self.slots = SlotTable()
+        self.slots.commit({2: OLD}, 6)
+        trusted = TrustStore((TrustedKey("operator", KEY.public_key()),))
+        self.installer = Installer(
+            self.slots,
+            self,
+            self.fetch,
+            lambda: trusted,
+            Identity.of("native64"),
+            limits=UpdateLimits(allowed_hosts=("fd00::1",), deadline_s=1.0),
+            log=self.said.append,
+        )
+
+    async def fetch(self, url: str, limit: int) -> bytes:
+        self.asked.append(url)
+        await self.hold.wait()
+        content = self.files[url]
+        if isinstance(content, MicroBpfError):
+            raise content
+        if len(content) > limit:
+            raise TooLarge("more bytes than asked for", limit=limit)
+        return content
+
+    def check(self, slot: int, image: bytes) -> object:
+        if self.refusal:
+            raise self.refusal
+        self.checked = image
+        return (slot, image)
+
+    def held(self, slot: int) -> bool:
+        return slot in self.jobs
+
+    async def replace(self, prepared: Mapping[int, object], commit: Callable[[], None]) -> None:
+        await asyncio.sleep(0)
+        commit()
+        self.current.update(prepared)
+
+    async def update(self) -> Progress:
+        return await self.installer.update_from(MANIFEST_URL)
+
+    def untouched(self) -> bool:
+        return (self.slots.get(2), self.slots.sequence_number, self.current) == (OLD, 6, {})
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_update(bench: Bench) -> None:
+    status = await bench.update()
+    assert (status.state, status.result, status.sequence_number) == ("idle", "OK", 7)
+    assert [(one.slot, one.size, one.tag) for one in status.installed] == [(2, 16, "b11459a0")]
+    stored = bench.slots.get(2)
+    assert stored is not None
+    assert (stored.image, stored.name, stored.sequence_number) == (IMAGE, "program-2-7.bin", 7)
+    assert stored.image is bench.checked
+    assert bench.asked == [MANIFEST_URL, IMAGE_URL]
+
+
+async def test_it_speaks_as_riot_does(bench: Bench) -> None:
+    await bench.update()
+    digests = ["Verifying image digest", "Starting digest verification against image"]
+    assert bench.said == [
+        "suit_worker: started.",
+        'suit_worker: downloading "coap://[fd00::1]/suit_manifest2.signed"',
+        "suit_worker: got manifest with size 276",
+        "suit: verifying manifest signature",
+        "suit: validated manifest version",
+        "Retrieved sequence number: 6",
+        "Manifest seq_no: 7, highest available: 6",
+        "suit: validated sequence number",
+        "Formatted component name: .ram.2",
+        "validating vendor ID",
+        f"Comparing {VENDOR} to {VENDOR} from manifest",
+        "validating vendor ID: OK",
+        "validating class id",
+        f"Comparing {CLASS} to {CLASS} from manifest",
+        "validating class id: OK",
+        "SUIT policy check OK.",
+        "Formatted component name: .ram.2",
+        "Fetching firmware |█████████████████████████| 100%",
+        "Finalizing payload store",
+        *digests,
+        "Install correct payload",
+        "Stored sequence number: 7",
+        "Verified installed payload",
+        *digests,
+        "Verified installed payload",
+        "suit_worker: update successful",
+    ]
+
+
+FINDINGS = [{"id": "opcode", "severity": "E", "insn": 0}]
+REFUSALS: dict[str, tuple[Callable[[Bench], object], str, int, int]] = {
+    "wrong key": (lambda b: b.files.update({MANIFEST_URL: envelope(OTHER)}), "BAD_SIGNATURE", -6, 1),
+    "flipped manifest": (
+        lambda b: b.files.update({MANIFEST_URL: envelope()[:-1] + b"\x0e"}),
+        "MANIFEST_DIGEST",
+        -7,
+        1,
+    ),
+    "stale number": (
+        lambda b: b.files.update({MANIFEST_URL: envelope(sequence_number=6)}),
+        "ROLLBACK",
+        -5,
+        1,
+    ),
+    "wrong board": (
+        lambda b: b.files.update({MANIFEST_URL: envelope(board="nucleo-f446re")}),
+        "CLASS_MISMATCH",
+        -4,
+        1,
+    ),
+    "large manifest": (lambda b: b.files.update({MANIFEST_URL: bytes(641)}), "TOO_LARGE", -105, 1),
+    "no manifest": (
+        lambda b: b.files.update({MANIFEST_URL: RemoteError("gone", status="4.04")}),
+        "TRANSPORT",
+        -6,
+        1,
+    ),
+    "server failure": (
+        lambda b: b.files.update({IMAGE_URL: RemoteError("oops", status="5.00")}),
+        "TRANSPORT",
+        -102,
+        2,
+    ),
+    "silence": (
+        lambda b: b.files.update({IMAGE_URL: TransportError("no answer", code="timeout")}),
+        "TRANSPORT",
+        -110,
+        2,
+    ),
+    "truncated image": (lambda b: b.files.update({IMAGE_URL: IMAGE[:8]}), "IMAGE_SIZE", -1, 2),
+    "longer image": (lambda b: b.files.update({IMAGE_URL: IMAGE + b"\0"}), "IMAGE_SIZE", -1, 2),
+    "swapped image": (lambda b: b.files.update({IMAGE_URL: IMAGE[::-1]}), "IMAGE_DIGEST", -7, 2),
+    "broken program": (
+        lambda b: setattr(b, "refusal", VerifyError("unknown opcode", findings=FINDINGS)),
+        "PROGRAM",
+        -8,
+        2,
+    ),
+    "no image at all": (
+        lambda b: setattr(b, "refusal", LoadError("8 bytes", code="load-short")),
+        "PROGRAM",
+        -8,
+        2,
+    ),
+    "a job": (lambda b: b.jobs.add(2), "SLOT_BUSY", -50, 1),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_refusal_changes_nothing_and_the_next_update_works(bench: Bench, name: str) -> None:
+    break_it, code, riot_code, requests = REFUSALS[name]
+    good = dict(bench.files)
+    break_it(bench)
+    status = await bench.update()
+    assert (status.state, status.result, status.riot_code) == ("idle", code, riot_code)
+    assert status.detail
+    assert status.hint
+    assert len(bench.asked) == requests
+    assert bench.untouched()
+    assert bench.said[-2:] == [
+        f"suit_worker: suit_parse() failed. res={riot_code}",
+        "suit_worker: update failed, hdr invalid",
+    ]
+    bench.files, bench.refusal = dict(good), None
+    bench.jobs.clear()
+    assert (await bench.update()).result == "OK"
+
+
+async def test_findings_travel_with_the_refusal(bench: Bench) -> None:
+    bench.refusal = VerifyError("unknown opcode", findings=FINDINGS)
+    assert (await bench.update()).findings == tuple(FINDINGS)
+
+
+async def test_the_same_update_twice_is_a_rollback(bench: Bench) -> None:
+    await bench.update()
+    assert (await bench.update()).result == "ROLLBACK"
+    assert bench.slots.sequence_number == 7
+
+
+async def test_a_foreign_host_is_not_even_asked(bench: Bench) -> None:
+    status = await bench.installer.update_from("coap://[fd00::2]/suit_manifest2.signed")
+    assert (status.result, bench.asked) == ("URI_FORBIDDEN", [])
+
+
+async def test_one_update_at_a_time(bench: Bench) -> None:
+    bench.hold.clear()
+    first = asyncio.create_task(bench.update())
+    await asyncio.sleep(0)
+    assert bench.installer.busy
+    for _ in range(50):
+        with pytest.raises(SuitError) as caught:
+            await bench.update()
+        assert caught.value.code == "BUSY"
+    bench.hold.set()
+    assert (await first).result == "OK"
+
+
+async def test_a_cancelled_update_frees_the_installer(bench: Bench) -> None:
+    bench.hold.clear()
+    task = asyncio.create_task(bench.update())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    bench.hold.set()
+    assert not bench.installer.busy
+    assert bench.untouched()
+    assert (await bench.update()).result == "OK"
+
+
+async def test_an_update_ends_within_its_deadline(bench: Bench) -> None:
+    bench.hold.clear()
+    status = await bench.update()
+    assert (status.result, status.riot_code) == ("TRANSPORT", -110)
+    assert bench.untouched()
+
+
+async def test_a_job_that_comes_during_the_download_keeps_its_slot(bench: Bench) -> None:
+    bench.hold.clear()
+    task = asyncio.create_task(bench.update())
+    await asyncio.sleep(0)
+    check = bench.check
+
+    def check_then_take(slot: int, image: bytes) -> object:
+        bench.jobs.add(slot)
+        return check(slot, image)
+
+    bench.check = check_then_take  # type: ignore[method-assign]  # a job that arrives at the worst moment
+    bench.hold.set()
+    assert (await task).result == "SLOT_BUSY"
+    assert bench.untouched()
