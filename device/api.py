@@ -107,7 +107,7 @@ class Message:
             raise MalformedRequest(f"expected a map, got {_kind(value)}")
         hints = get_type_hints(cls)
         known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
-        unknown = [str(key) for key in value if key not in known]
+        unknown = [shown_key(key) for key in value if not (isinstance(key, str) and key in known)]
         if unknown and strict:
             raise MalformedRequest(
                 f"unknown field {unknown[0]!r}", where=unknown[0], hint="known: " + ", ".join(known)
@@ -137,6 +137,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def shown_key(key: Any) -> str:
+    """A key that a peer chose, as an error can name it: not long, and text that can be encoded."""
+    text = key if isinstance(key, str) else f"({_kind(key)})"
+    return text[:40].encode("utf-8", "backslashreplace").decode()
 
 
 def _kind(value: Any) -> str:

@@ -52,9 +52,15 @@ def status_of(error: errors.MicroBpfError) -> Code:
 def problem_of(error: BaseException) -> Problem:
     """What may be said about an error. Of one that is not of our tree, nothing but that it happened."""
     if isinstance(error, errors.MicroBpfError):
-        return Problem(error.title, error.detail, error.code, error.where, error.hint, dict(error.extra))
+        detail, where, hint = (_sayable(text) for text in (error.detail, error.where, error.hint))
+        return Problem(error.title, detail, error.code, where, hint, dict(error.extra))
     detail = f"the request could not be completed; the log has more under {reference_of(error)}"
     return Problem("Internal error", detail, "internal")
+
+
+def _sayable(text: str) -> str:
+    """The text without what UTF-8 cannot say: JSON lets a peer name half a surrogate pair."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def reference_of(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiocoap import Code, Message
 
-from device.api import StoreListing
+from device.api import StoreListing, shown_key
 from device.errors import MalformedRequest
 from device.resource import Transfers
 from device.server.base import MapResource, answer, answer_format, body
@@ -52,10 +52,7 @@ def changes_of(value: Any) -> dict[int, int | None]:
     """The changes that a PUT asks for, checked. Raises MalformedRequest that names the key."""
     if not isinstance(value, Mapping):
         raise MalformedRequest("expected a map of keys and values")
-    changes = {}
-    for key, number in value.items():
-        changes[_key(key)] = _value(number, key)
-    return changes
+    return {_key(key): _value(number, key) for key, number in value.items()}
 
 
 def _key(key: Any) -> int:
@@ -64,8 +61,8 @@ def _key(key: Any) -> int:
         number = int(key)
         if number <= _U32 and str(number) == key:
             return number
-    shown = repr(key)[:40]
-    raise MalformedRequest(f"{shown} is no key", where=shown, hint="decimal text, from 0 to 4294967295")
+    shown = shown_key(key)
+    raise MalformedRequest(f"{shown!r} is no key", where=shown, hint="decimal text, from 0 to 4294967295")
 
 
 def _value(value: Any, key: str) -> int | None:

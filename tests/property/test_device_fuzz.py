@@ -1,0 +1,119 @@
+"""Whatever a device is sent, it goes on answering, keeps its slots, and says no traceback anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from device.api import encode_body
+from device.vm.asm import assemble
+from tests.device_bench import SEVEN, SPIN, SUM
+from tests.device_process import Process, device_process, prepare_state
+from tests.peers import exchange_raw
+from tests.property.datagrams import Hostile
+
+SEED = int(os.environ.get("MICROBPF_FUZZ_SEED", "20261121"))
+GET, POST, PUT, DELETE = range(1, 5)
+CANARY = 5
+FIVE = assemble("mov r0, 5\nexit")
+CANARY_TAG = sha256(FIVE).hexdigest()[:8].encode()
+PATHS = {
+    ("device",): (GET,),
+    ("slots",): (GET,),
+    ("slots", "0"): (GET, GET, GET, DELETE),
+    ("slots", "2"): (GET,),
+    ("slots", "0", "exec"): (POST,),
+    ("slots", "2", "exec"): (POST, POST, POST, GET),
+    ("store", "global"): (GET, PUT, PUT),
+    ("store", "slots", "2"): (GET, PUT, PUT),
+    ("log",): (GET,),
+    ("suit", "trigger"): (POST, PUT),
+    ("suit", "version"): (GET,),
+    ("suit", "slot", "active"): (GET,),
+    ("suit", "status"): (GET,),
+    ("riot", "board"): (GET,),
+    (".well-known", "core"): (GET,),
+}
+PAYLOADS = (
+    encode_body({"engine": "switch", "context": b"ab", "repeat": 2, "timeout_ms": 50}, 60),
+    encode_body({"regions": [{"bytes": b"r" * 30, "writable": True}], "helpers": [1, 16], "budget": 9}, 60),
+    encode_body({"context": "00ff", "timeout_ms": 20, "budget": 100}, 50),
+    encode_body({"1": 2, "3": None, "4294967295": 7}, 60),
+    encode_body({"1": 2}, 50),
+    b"coap://127.0.0.1:9/manifest",
+    b"coap://127.0.0.1:9/manifest\0",
+    b"\xbf" * 60,
+    b"[" * 900,
+    b'{"\\ud800": 1}',
+    b"\xa1\x61a\xc2\x5a\x00\x01\x00\x00",
+    b"\xd8\x1d\x00",
+    b"\xa1\xf9\x7e\x00\x01",
+)
+QUERIES = ("since=0", "since=99999999", "since=-1", "since=x", "rt=*", "x", "since=1&since=2")
+
+
+def answers(process: Process) -> bool:
+    """Whether the canary slot is as it was; asked again like any client, as full buffers drop requests."""
+    request = b"\x40\x01" + os.urandom(2) + b"\xb5slots\x01" + str(CANARY).encode()
+    for _ in range(10):
+        answer = exchange_raw(process.port, request, wait_s=1)
+        if answer is not None:
+            return answer[1] == 0x45 and CANARY_TAG in answer
+    return False
+
+
+def bombard(process: Process, hostile: Hostile, count: int) -> None:
+    """Send `count` datagrams from a few ports, and see now and then that the device is well."""
+    sources = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4)]
+    try:
+        for source in sources:
+            source.connect(("127.0.0.1", process.port))
+            source.setblocking(False)
+        for number in range(count):
+            with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
+                sources[number % 4].send(hostile.datagram())
+            if number % 50 == 49:
+                # Also waits until the device has taken all of it: nothing is lost in a socket's buffer.
+                assert answers(process), f"no answer after {number + 1} datagrams of seed {SEED}"
+                for source in sources:
+                    check_answers(source)
+    finally:
+        for source in sources:
+            source.close()
+
+
+def check_answers(source: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+        while True:
+            answer = source.recv(4096)
+            assert b"Traceback" not in answer
+            assert not (len(answer) > 1 and answer[1] == 0xA0), f"5.00 {answer!r}"
+
+
+def check(tmp_path: Path, count: int) -> None:
+    asyncio.run(prepare_state(tmp_path, {0: SEVEN, 2: SUM, 3: SPIN, CANARY: FIVE}))
+    options = ["--state", str(tmp_path), "--slots", "6", "--server", "coap://127.0.0.1:9"]
+    options += ["--limit", "budget_default=20000", "--limit", "exchange_lifetime=5"]
+    with device_process(*options) as process:
+        bombard(process, Hostile(SEED, PATHS, PAYLOADS, QUERIES), count)
+        assert process.popen.poll() is None
+        assert process.resident_kb() < 300_000
+    lines = [json.loads(line) for line in process.log]
+    assert [line for line in lines if line["level"] == "error"] == []
+
+
+def test_a_device_survives_hostile_datagrams(tmp_path: Path) -> None:
+    check(tmp_path, 2000)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+def test_a_device_survives_a_night_of_hostile_datagrams(tmp_path: Path) -> None:
+    check(tmp_path, 100_000)
