@@ -23,6 +23,9 @@ ENGINE_SCRIPT = ROOT.parent / "shared" / "tools" / "docker-up.sh"
 PROJECT = "micro-bpf-test"
 EXAMPLE = "examples/objects/hello.o"
 CLIENT = Path(sys.executable).with_name("client")
+# Not the usual ports: a testbed of the person who runs the tests may be up.
+SERVER_PORT = "15683"
+PORTS = {"MICROBPF_SERVER_PORT": SERVER_PORT, "MICROBPF_DEVICE_PORTS": "15710-15759"}
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1200)]
 
@@ -37,7 +40,7 @@ def _run(
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **PORTS, **(env or {})},
         capture_output=True,
         text=True,
         timeout=900,
@@ -92,6 +95,11 @@ def testbed() -> Iterator[None]:
         compose("down", "-v", "--remove-orphans", "-t", "3", check=False)
 
 
+def published(index: int) -> str:
+    """HOST:PORT of a device on the host."""
+    return compose("port", "--protocol", "udp", "--index", str(index), "device", "5683").stdout.strip()
+
+
 def _inspect(service: str) -> list[dict[str, Any]]:
     ids = compose("ps", "-q", service).stdout.split()
     found: list[dict[str, Any]] = json.loads(_run("docker", "inspect", *ids).stdout)
@@ -131,10 +139,10 @@ class TestTestbed:
         assert rows[0]["ok"]
 
     def test_a_client_on_the_host_reaches_the_testbed(self) -> None:
-        listed = _run(str(CLIENT), "devices", "-o", "json", "--server", "coap://localhost")
+        listed = _run(str(CLIENT), "devices", "-o", "json", "--server", f"coap://localhost:{SERVER_PORT}")
         assert len(results(listed.stdout)) == 3
-        for port in (5710, 5711, 5712):
-            done = _run(str(CLIENT), "exec", "--slot", "0", "-d", f"localhost:{port}", "-o", "json")
+        for index in (1, 2, 3):
+            done = _run(str(CLIENT), "exec", "--slot", "0", "-d", published(index), "-o", "json")
             assert results(done.stdout)[0]["ok"]
 
     def test_ten_devices(self) -> None:
@@ -202,9 +210,7 @@ def test_host_keys_instead_of_the_generated_ones(tmp_path: Path) -> None:
     env = {"MICROBPF_TRUSTED": str(trusted), "MICROBPF_KEY": str(key)}
     try:
         compose("up", "-d", "--wait", "--wait-timeout", "120", env=env)
-        done = _run(
-            str(CLIENT), "deploy", "--slot", "0", EXAMPLE, "-d", "localhost:5710", "-o", "json", env=env
-        )
+        done = _run(str(CLIENT), "deploy", "--slot", "0", EXAMPLE, "-d", published(1), "-o", "json", env=env)
         assert results(done.stdout)[0]["ok"]
     finally:
         compose("down", "-v", "-t", "3", check=False, env=env)
