@@ -143,7 +143,7 @@ def _compile(path: Path, cpu: str, flags: Sequence[str], found: Sequence[Compile
         except OSError as error:
             refusal = f"cannot start {compiler.command[0]}: {error.strerror or error}"
             continue
-        text = done.stderr.decode("utf-8", "replace").strip()
+        text = _as_given(done.stderr.decode("utf-8", "replace").strip(), path)
         if done.returncode == 0 and done.stdout:
             return done.stdout, _maker(compiler, done.stdout), text
         if not _INCAPABLE.search(done.stderr):
@@ -174,6 +174,12 @@ def _command(compiler: Compiler, path: Path, cpu: str, flags: Sequence[str]) -> 
 def _nameless(directory: Path) -> str:
     """The flag that takes a directory off the names of the files in it."""
     return f"-ffile-prefix-map={directory}{os.sep}="
+
+
+def _as_given(text: str, path: Path) -> str:
+    """The compiler's text with the name of the source as the caller wrote it."""
+    seen = re.escape(os.path.relpath(path))
+    return re.sub(rf"(?m)(?:^|(?<= )){seen}(?=:\d)", lambda _: str(path), text)
 
 
 def _refused(path: Path, text: str) -> BuildError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 import sys
@@ -89,7 +88,8 @@ class TestCompiling:
             compile_source(source)
         assert "use of undeclared identifier 'missing'" in caught.value.detail
         assert "    2 |     return missing;" in caught.value.detail
-        assert caught.value.where == f"{os.path.relpath(source)}:2"
+        assert caught.value.detail.startswith(f"{source}:2:12: error: ")
+        assert caught.value.where == f"{source}:2"
 
     def test_warnings_are_reported(self, write: Write) -> None:
         text = HELLO.replace("5u", '"five"')
