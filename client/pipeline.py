@@ -20,7 +20,7 @@ from client.release import Order, Publisher
 from client.results import Outcome
 from client.sequence import Recipient, survey
 from client.source import build_object
-from client.steps import Step
+from client.steps import Step, recorder
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -56,16 +56,18 @@ async def deploy_file(
     what: Deployment,
     *,
     built: Awaitable[bytes] | None = None,
+    earlier: Sequence[Step] = (),
     watcher: Watcher | None = None,
 ) -> list[Outcome[Deployed]]:
     """Build (for a source), verify, sign, publish, install and confirm; an outcome for every device.
 
-    `built` is an object that is being built already. Raises what ends it for all before anything changed:
+    `built` is an object that is being built already, `earlier` the steps told of that (read at the end, so
+    that it may still grow). Raises what ends it for all before anything changed:
     BuildError, LoadError, VerifyError, ConfigError, TransportError, SuitError, RemoteError.
     """
     watcher = watcher or Watcher()
     steps: list[Step] = []
-    recording = replace(publisher, on_step=_recorder(steps, publisher.on_step))
+    recording = replace(publisher, on_step=recorder(steps, publisher.on_step))
     packaged, recipients = await both(_prepare(recording, what, built), _ask(recording, what, watcher))
     debug = DebugFiles(what.cache, publisher.connection, publisher.server)
     keeping = asyncio.create_task(debug.keep(packaged.image, packaged.object, on_note=publisher.on_note))
@@ -88,7 +90,7 @@ async def deploy_file(
         await keeping
     finally:
         keeping.cancel()
-    return [_with_steps(outcome, steps) for outcome in outcomes]
+    return [_with_steps(outcome, [*earlier, *steps]) for outcome in outcomes]
 
 
 async def _prepare(publisher: Publisher, what: Deployment, built: Awaitable[bytes] | None) -> Packaged:
@@ -119,14 +121,6 @@ async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) ->
         for task in (one, two):
             task.cancel()
         await asyncio.gather(one, two, return_exceptions=True)
-
-
-def _recorder(steps: list[Step], on_step: Callable[[Step], None]) -> Callable[[Step], None]:
-    def record(step: Step) -> None:
-        steps.append(step)
-        on_step(step)
-
-    return record
 
 
 def _with_steps(outcome: Outcome[Deployed], steps: Sequence[Step]) -> Outcome[Deployed]:

@@ -43,6 +43,16 @@ def ignore_note(_text: str) -> None:
     """For callers who do not care."""
 
 
+def recorder(steps: list[Step], on_step: OnStep) -> OnStep:
+    """Passes steps on, and keeps them in a list."""
+
+    def record(step: Step) -> None:
+        steps.append(step)
+        on_step(step)
+
+    return record
+
+
 @dataclass(slots=True)
 class Stopwatch:
     """What a step under way fills in."""

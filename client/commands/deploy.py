@@ -15,6 +15,7 @@ import click
 from client.commands.options import device_options, framed, output_options, timeout_option
 from client.commands.signing import IMAGE, key_options, release_options, sequence_of, signer_of
 from client.source import build_object
+from client.steps import Step, recorder, timed
 from client.text import duration, size
 from client.ui import Ui
 
@@ -66,10 +67,15 @@ def deploy_command(
     start = perf_counter()
     # The compiler is a process of its own: it runs while this one imports what it needs.
     with ThreadPoolExecutor(1) as pool:
-        building = pool.submit(build_object, file, on_step=ui.step, on_note=ui.note)
-        from client.addresses import base_url
-        from client.keys import cache_home
-        from client.pipeline import Deployment
+        steps: list[Step] = []
+        told = recorder(steps, ui.step)
+        building = pool.submit(build_object, file, on_step=told, on_note=ui.note)
+        with timed(told, "start") as step:
+            from client.addresses import base_url
+            from client.keys import cache_home
+            from client.pipeline import Deployment
+
+            step.detail = "imports, beside the compiler"
 
         what = Deployment(
             file,
@@ -83,14 +89,20 @@ def deploy_command(
             cache=cache_home(os.environ) / "debug",
         )
         signer = signer_of(key, pass_file)
-        outcomes = asyncio.run(_deploy(ui, what, signer, base_url(server), timeout, building))
+        outcomes = asyncio.run(_deploy(ui, what, signer, base_url(server), timeout, building, steps))
     done = sum(outcome.ok for outcome in outcomes)
     ui.note(f"{done} of {len(outcomes)} updated in {duration(perf_counter() - start)}")
     return ui.finish(outcomes, _deployed_lines)
 
 
 async def _deploy(
-    ui: Ui, what: Deployment, signer: Signer, server: str, timeout: float, building: Future[bytes]
+    ui: Ui,
+    what: Deployment,
+    signer: Signer,
+    server: str,
+    timeout: float,
+    building: Future[bytes],
+    earlier: Sequence[Step],
 ) -> list[Outcome[Deployed]]:
     from client.connection import Connection
     from client.pipeline import Watcher, deploy_file
@@ -105,7 +117,8 @@ async def _deploy(
 
             publisher = Publisher(connection, server, signer, ui.step, ui.note)
             watcher = Watcher(on_targets, lambda _outcome: progress.advance())
-            return await deploy_file(publisher, what, built=asyncio.wrap_future(building), watcher=watcher)
+            built = asyncio.wrap_future(building)
+            return await deploy_file(publisher, what, built=built, earlier=earlier, watcher=watcher)
 
 
 def _deployed_lines(deployed: Deployed) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Final
@@ -13,6 +15,7 @@ from client.ui import Ui
 from device.errors import MicroBpfError
 
 INTERRUPTED: Final = 130
+READER_GONE: Final = 141
 
 
 class InternalError(MicroBpfError):
@@ -33,10 +36,10 @@ def run_framed(ui: Ui, command: Callable[[], int | None], *, debug: bool) -> int
     except KeyboardInterrupt:
         ui.note("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        raise
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line, no traceback
         found = innermost(error)
+        if isinstance(found, BrokenPipeError):
+            return _reader_gone()
         if isinstance(found, MicroBpfError):
             return ui.finish([Outcome(None, error=found)])
         if debug:
@@ -44,6 +47,13 @@ def run_framed(ui: Ui, command: Callable[[], int | None], *, debug: bool) -> int
         detail = f"{type(found).__name__}: {found}"
         hint = "please report it" if debug else "--debug shows where it comes from"
         return ui.finish([Outcome(None, error=InternalError(detail, hint=hint))])
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has seen enough (`client logs | head`): end as other tools do, in silence."""
+    # What is still buffered would raise once more when the interpreter ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return READER_GONE
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -70,4 +70,4 @@ def _show(ui: Ui, device: str, entry: Entry, width: int) -> None:
 def _line(device: str, line: Any, width: int) -> Iterator[str]:
     head = f"{escape(device):<{width}}  " if width else ""
     level = click.style(f"{escape(line.level):<7}", fg=_COLORS.get(line.level))
-    yield f"{head}{line.ms / 1000:>10.3f}  {level}  {escape(line.source):<8}  {escape(line.text)}"
+    yield f"{head}{line.ms / 1000:>10.3f}  {level}  {escape(line.source):<9}  {escape(line.text)}"

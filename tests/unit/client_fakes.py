@@ -71,7 +71,7 @@ class FakeFiles:
         if call.method == "GET":
             return Reply("2.05", self.files[path]) if path in self.files else problem("4.04", "not-found")
         present = path in self.files
-        if present and call.if_match is None or not present and call.if_match is not None:
+        if (present and call.if_match is None) or (not present and call.if_match is not None):
             return problem("4.12", "precondition")
         self.files[path] = call.payload
         self.puts.append(path)
