@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import queue
 import random
 import re
 import socket
-import threading
+import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from device.errors import ConfigError
@@ -16,6 +16,11 @@ from device.transport import Authority, local_addresses, source_address
 
 LOOKUP_S: Final = 0.5
 """How long the start waits for a reverse DNS answer."""
+
+_PTR: Final = 12
+_IN: Final = 1
+_RECURSION: Final = 0x0100
+_QUERY_ID: Final = 0x6D62
 
 MAX_NAME: Final = 63
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
@@ -74,19 +79,54 @@ def found_name(bind: str | None, server: Authority | None, lookup: Callable[[str
 
 
 def reverse_lookup(address: str) -> str | None:
-    """The DNS name of an address, or None; waits half a second at most."""
-    answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    """The DNS name of an address, or None; waits half a second at most.
 
-    def ask() -> None:
-        try:
-            answers.put(socket.gethostbyaddr(address)[0])
-        except (OSError, UnicodeError):
-            answers.put(None)
-
-    threading.Thread(target=ask, name="reverse-dns", daemon=True).start()
+    The resolver of the C library would look into /etc/hosts first, where a container finds no more than its
+    own number; the name server of a compose network knows the name of the replica.
+    """
+    server = _name_server()
+    if server is None:
+        return None
+    pointer = ipaddress.ip_address(address.partition("%")[0]).reverse_pointer
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in pointer.split("."))
+    question = labels + b"\0" + struct.pack(">HH", _PTR, _IN)
+    query = struct.pack(">6H", _QUERY_ID, _RECURSION, 1, 0, 0, 0) + question
     try:
-        return answers.get(timeout=LOOKUP_S)
-    except queue.Empty:
+        with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(LOOKUP_S)
+            asking.connect((server, 53))
+            asking.send(query)
+            return _pointed_at(asking.recv(1500), len(query))
+    except OSError:
+        return None
+
+
+def _name_server() -> str | None:
+    """The first name server of /etc/resolv.conf."""
+    try:
+        lines = Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    found = [words[1] for words in map(str.split, lines) if len(words) > 1 and words[0] == "nameserver"]
+    return found[0] if found else None
+
+
+def _pointed_at(answer: bytes, question_end: int) -> str | None:
+    """The name in the first answer of a reply to a PTR question (RFC 1035 sections 4.1 and 3.3.12)."""
+    try:
+        number, flags, _, answers = struct.unpack_from(">4H", answer)
+        if number != _QUERY_ID or not flags & 0x8000 or flags & 0x000F or not answers:
+            return None
+        # The owner repeats the question: a pointer of two bytes to it, or the whole name once more.
+        compressed = answer[question_end] & 0xC0 == 0xC0
+        record = question_end + (2 if compressed else question_end - 12 - 4)
+        kind, _, _, length = struct.unpack_from(">HHIH", answer, record)
+        place = record + 10
+        size = answer[place]
+        if kind != _PTR or not 0 < size < 64 or size > length:
+            return None
+        return answer[place + 1 : place + 1 + size].decode("ascii")
+    except (struct.error, IndexError, UnicodeDecodeError):
         return None
 
 

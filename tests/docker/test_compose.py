@@ -177,6 +177,8 @@ class TestTestbed:
             "--rm",
             "--network",
             "none",
+            "--user",
+            "0",
             "micro-bpf-fleet",
             "find",
             "/",
@@ -210,7 +212,9 @@ def test_host_keys_instead_of_the_generated_ones(tmp_path: Path) -> None:
     env = {"MICROBPF_TRUSTED": str(trusted), "MICROBPF_KEY": str(key)}
     try:
         compose("up", "-d", "--wait", "--wait-timeout", "120", env=env)
-        done = _run(str(CLIENT), "deploy", "--slot", "0", EXAMPLE, "-d", published(1), "-o", "json", env=env)
-        assert results(done.stdout)[0]["ok"]
+        server = f"coap://localhost:{SERVER_PORT}"
+        deploy = ("deploy", "--slot", "0", EXAMPLE, "-d", "all", "--server", server, "-o", "json")
+        done = _run(str(CLIENT), *deploy, env=env)
+        assert [row["ok"] for row in results(done.stdout)] == [True] * 3
     finally:
         compose("down", "-v", "-t", "3", check=False, env=env)
