@@ -1,178 +1,69 @@
 """Relocatable eBPF objects: a strict reader for bytes that nobody vouches for (programs.md section 2).
 
-ELF64, little-endian, ET_REL, e_machine 247. Every offset, size, count and index is checked against the
-file before it is used; `LoadError` is the only exception that leaves, whatever the bytes, and the work is
-linear in their number. Field names are those of the ELF specification (gABI chapters 4 and 5).
+Every offset, size, count and index is checked against the file before it is used; `LoadError` is the only
+exception that leaves, whatever the bytes, and the work is linear in their number.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from device.errors import LoadError
+from device.vm.elf_format import (
+    EHDR,
+    EM_BPF,
+    MAGIC,
+    MAX_ALIGNMENT,
+    REL,
+    SHDR,
+    SHF_ALLOC,
+    SHF_COMPRESSED,
+    SHN_LORESERVE,
+    SHT_NOBITS,
+    SHT_REL,
+    SHT_RELA,
+    SHT_STRTAB,
+    SHT_SYMTAB,
+    SYM,
+    ElfObject,
+    Section,
+    Symbol,
+    refuse,
+)
 
-MAGIC: Final = b"\x7fELF"
-EM_BPF: Final = 247
+MAX_NAME: Final = 1023
+"""Bytes of a name; a bound, so that names that overlap cannot make the work quadratic."""
 
-SHT_PROGBITS: Final = 1
-SHT_SYMTAB: Final = 2
-SHT_STRTAB: Final = 3
-SHT_RELA: Final = 4
-SHT_NOBITS: Final = 8
-SHT_REL: Final = 9
-
-SHF_WRITE: Final = 0x1
-SHF_ALLOC: Final = 0x2
-SHF_EXEC: Final = 0x4
-SHF_COMPRESSED: Final = 0x800
-
-SHN_UNDEF: Final = 0
-SHN_LORESERVE: Final = 0xFF00
-SHN_ABS: Final = 0xFFF1
-SHN_COMMON: Final = 0xFFF2
-
-STB_LOCAL: Final = 0
-STB_GLOBAL: Final = 1
-STB_WEAK: Final = 2
-STT_NOTYPE: Final = 0
-STT_OBJECT: Final = 1
-STT_FUNC: Final = 2
-STT_SECTION: Final = 3
-
-EHDR: Final = struct.Struct("<16sHHIQQQIHHHHHH")
-SHDR: Final = struct.Struct("<IIQQQQIIQQ")
-SYM: Final = struct.Struct("<IBBHQQ")
-REL: Final = struct.Struct("<QQ")
-
-MAX_ALIGNMENT: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A section header with its name and, unless it is NOBITS, its bytes."""
-
-    index: int
-    name: str
-    type: int
-    flags: int
-    offset: int
-    size: int
-    link: int
-    info: int
-    align: int
-    entsize: int
-    data: bytes
-
-    @property
-    def loaded(self) -> bool:
-        """Whether it becomes part of the program; `.eh_frame` is ALLOC and never does."""
-        return bool(self.flags & SHF_ALLOC) and self.name != ".eh_frame"
-
-    @property
-    def is_text(self) -> bool:
-        """Executable."""
-        return self.loaded and bool(self.flags & SHF_EXEC)
-
-    @property
-    def is_bss(self) -> bool:
-        """Zero bytes that the file does not hold."""
-        return self.loaded and not self.is_text and self.type == SHT_NOBITS
-
-    @property
-    def is_data(self) -> bool:
-        """Writable bytes."""
-        return self.loaded and not self.is_text and not self.is_bss and bool(self.flags & SHF_WRITE)
-
-    @property
-    def is_rodata(self) -> bool:
-        """Read-only bytes."""
-        return self.loaded and not self.is_text and not self.is_bss and not self.flags & SHF_WRITE
-
-
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """A symbol table entry; `section` is a header index or one of the reserved SHN values."""
-
-    index: int
-    name: str
-    value: int
-    size: int
-    bind: int
-    type: int
-    section: int
-
-    @property
-    def is_common(self) -> bool:
-        """Allocated by the loader, in .bss; `value` is then the alignment."""
-        return self.section == SHN_COMMON
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether it names a place in a section of this file."""
-        return SHN_UNDEF < self.section < SHN_LORESERVE
-
-
-@dataclass(frozen=True, slots=True)
-class Relocation:
-    """A REL entry: `type` applied at `offset` of the target section, against `symbol`."""
-
-    offset: int
-    type: int
-    symbol: int
-
-
-@dataclass(frozen=True, slots=True)
-class ElfObject:
-    """A parsed object: all sections in header order, all symbols in table order."""
-
-    sections: tuple[Section, ...]
-    symbols: tuple[Symbol, ...]
-
-    def relocations(self, target: Section) -> Iterator[Relocation]:
-        """The entries that apply to `target`, from every REL section that names it."""
-        for section in self.sections:
-            if section.type == SHT_REL and section.info == target.index:
-                yield from self.entries(section)
-
-    def entries(self, section: Section) -> Iterator[Relocation]:
-        """The entries of one REL section. LoadError for a symbol that is not in the table."""
-        for offset, info in REL.iter_unpack(section.data):
-            symbol = info >> 32
-            if symbol >= len(self.symbols):
-                raise refuse(
-                    f"{section.name}: symbol {symbol} of a relocation, the table has {len(self.symbols)}"
-                )
-            yield Relocation(offset, info & 0xFFFFFFFF, symbol)
-
-
-def refuse(detail: str, *, hint: str = "") -> LoadError:
-    """The one refusal of this module."""
-    return LoadError(detail, code="load-elf", hint=hint or "compile with clang --target=bpfel -c")
+_NULL_HEADER: Final = (0,) * 10
 
 
 def parse(image: bytes) -> ElfObject:
-    """Read an object. Raises LoadError `load-elf` naming the field and its value."""
+    """Read an object. Raises LoadError `load-elf` (`load-map` for map sections) naming field and value."""
     section_offset, count, names_index = _file_header(image)
-    headers = [SHDR.unpack_from(image, section_offset + i * SHDR.size) for i in range(count)]
-    names = _string_section(image, headers, names_index, "e_shstrndx")
+    # What the reserved first header says is not looked at.
+    headers: list[tuple[int, ...]] = [_NULL_HEADER]
+    headers += (SHDR.unpack_from(image, section_offset + index * SHDR.size) for index in range(1, count))
+    _check_extents(image, headers)
+    names = _string_table(image, headers, names_index)
     sections = tuple(_section(image, index, header, names) for index, header in enumerate(headers))
+    symbol_table = _symbol_table(sections)
     for section in sections:
-        _check_section(section, count)
+        _check_section(section)
+        _check_relocations(section, sections, symbol_table)
     if not any(section.is_text for section in sections):
         raise refuse("no executable section")
-    return ElfObject(sections, _symbols(sections))
+    return ElfObject(sections, _symbols(sections, symbol_table))
 
 
 def _file_header(image: bytes) -> tuple[int, int, int]:
     """(e_shoff, e_shnum, e_shstrndx), all inside the file."""
     if len(image) < EHDR.size:
-        raise refuse(f"{len(image)} bytes, an ELF header has {EHDR.size}")
+        raise refuse(f"the file has {len(image)} bytes, an ELF header {EHDR.size}")
     ident, kind, machine, _, _, _, offset, _, _, _, _, entsize, count, names = EHDR.unpack_from(image)
+    if ident[:4] != MAGIC:
+        raise refuse(f"e_ident magic is {ident[:4].hex()}, must be {MAGIC.hex()}")
     expected = (
-        ("e_ident magic", ident[:4].hex(), MAGIC.hex()),
         ("e_ident class", ident[4], 2),
         ("e_ident data", ident[5], 1),
         ("e_type", kind, 1),
@@ -183,83 +74,120 @@ def _file_header(image: bytes) -> tuple[int, int, int]:
         if value != wanted:
             raise refuse(f"{name} is {value}, must be {wanted}")
     if not 0 < count < SHN_LORESERVE:
-        raise refuse(f"e_shnum is {count}")
+        raise refuse(f"e_shnum is {count}, must be 1 to {SHN_LORESERVE - 1}")
     if offset + count * SHDR.size > len(image):
-        raise refuse(f"{count} section headers at 0x{offset:x} reach beyond the file ({len(image)} bytes)")
+        raise refuse(
+            f"e_shoff is 0x{offset:x}: {count} section headers there reach beyond the file"
+            f" ({len(image)} bytes)"
+        )
     if names >= count:
         raise refuse(f"e_shstrndx is {names}, there are {count} sections")
     return offset, count, names
 
 
-def _bytes_of(image: bytes, header: tuple[int, ...], what: str) -> bytes:
-    kind, offset, size = header[1], header[4], header[5]
-    if kind == SHT_NOBITS:
-        return b""
-    if offset + size > len(image):
-        raise refuse(f"{what}: {size} bytes at 0x{offset:x} reach beyond the file ({len(image)} bytes)")
+def _check_extents(image: bytes, headers: Sequence[tuple[int, ...]]) -> None:
+    """Every section lies in the file, and together they are no larger: none is read twice."""
+    total = 0
+    for index, header in enumerate(headers):
+        kind, offset, size = header[1], header[4], header[5]
+        if kind == SHT_NOBITS:
+            continue
+        if offset + size > len(image):
+            raise refuse(
+                f"section {index}: sh_offset 0x{offset:x}, sh_size {size} reach beyond the file"
+                f" ({len(image)} bytes)"
+            )
+        total += size
+    if total > len(image):
+        raise refuse(f"sections overlap: sh_size adds up to {total}, the file has {len(image)} bytes")
+
+
+def _string_table(image: bytes, headers: Sequence[tuple[int, ...]], index: int) -> bytes:
+    """The section names. `headers` are checked against the file."""
+    kind, offset, size = headers[index][1], headers[index][4], headers[index][5]
+    if kind != SHT_STRTAB:
+        raise refuse(f"e_shstrndx is {index}, a section of sh_type {kind}, must be {SHT_STRTAB}")
     return image[offset : offset + size]
 
 
-def _string_section(image: bytes, headers: list[tuple[int, ...]], index: int, what: str) -> bytes:
-    if headers[index][1] != SHT_STRTAB:
-        raise refuse(f"{what}: section {index} is no string table")
-    return _bytes_of(image, headers[index], f"string table {index}")
-
-
 def _string(table: bytes, offset: int, what: str) -> str:
-    if offset >= len(table) and offset:
+    """The name at `offset`, which is 0 for no name, also in an empty table."""
+    if offset == 0 and not table:
+        return ""
+    if offset >= len(table):
         raise refuse(f"{what}: name at {offset}, the string table has {len(table)} bytes")
-    # A name is bounded so that overlapping names cannot make the work quadratic.
-    end = table.find(b"\0", offset, offset + 256)
+    end = table.find(b"\0", offset, offset + MAX_NAME + 1)
     if end < 0:
-        if offset == 0 and not table:
-            return ""
-        raise refuse(f"{what}: name at {offset} is longer than 255 bytes or not terminated")
+        raise refuse(f"{what}: name at {offset} does not end within {MAX_NAME} bytes")
     return table[offset:end].decode("utf-8", "backslashreplace")
 
 
 def _section(image: bytes, index: int, header: tuple[int, ...], names: bytes) -> Section:
     name_offset, kind, flags, _, offset, size, link, info, align, entsize = header
     name = _string(names, name_offset, f"section {index}")
-    # Section 0 is reserved; what it says is not looked at.
-    data = b"" if index == 0 else _bytes_of(image, header, f"section {index} {name}")
+    data = b"" if kind == SHT_NOBITS else image[offset : offset + size]
     return Section(index, name, kind, flags, offset, size, link, info, align, entsize, data)
 
 
-def _check_section(section: Section, count: int) -> None:
-    what = f"section {section.index} {section.name}"
+def _check_section(section: Section) -> None:
+    """What every section has to hold, and the kinds that nobody can load."""
+    what = section.label
     if section.name in ("maps", ".maps"):
         raise LoadError(
-            f"{what}: maps are not supported", code="load-map", hint="use the key-value store helpers"
+            f"section {section.name}: eBPF maps are not supported",
+            code="load-map",
+            where=f"section {section.index}",
+            hint="use the key-value store helpers",
         )
-    if section.flags & SHF_ALLOC:
-        if section.flags & SHF_COMPRESSED:
-            raise refuse(f"{what}: compressed sections are not supported")
-        if section.align > MAX_ALIGNMENT or section.align & (section.align - 1):
-            raise refuse(f"{what}: sh_addralign is {section.align}")
-        if section.flags & SHF_EXEC and (section.type == SHT_NOBITS or section.size % 8):
-            raise refuse(f"{what}: {section.size} bytes of text, must be a multiple of 8 in the file")
-    if section.type in (SHT_REL, SHT_RELA) and section.info >= count:
-        raise refuse(f"{what}: sh_info is {section.info}, there are {count} sections")
-    if section.type == SHT_REL and (section.entsize != REL.size or section.size % REL.size):
-        raise refuse(f"{what}: sh_entsize {section.entsize}, sh_size {section.size}, entries have {REL.size}")
+    if not section.flags & SHF_ALLOC:
+        return
+    if section.flags & SHF_COMPRESSED:
+        raise refuse(f"{what}: sh_flags is 0x{section.flags:x}, compressed sections are not supported")
+    if section.type == SHT_RELA:
+        raise refuse(f"{what}: sh_type is {SHT_RELA}, RELA relocations are not supported")
+    if section.align > MAX_ALIGNMENT or section.align & (section.align - 1):
+        raise refuse(f"{what}: sh_addralign is {section.align}, must be a power of 2 to {MAX_ALIGNMENT}")
+    if section.is_text and section.type == SHT_NOBITS:
+        raise refuse(f"{what}: sh_type is {SHT_NOBITS}, code must be in the file")
 
 
-def _symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
+def _check_relocations(section: Section, sections: tuple[Section, ...], symbol_table: Section | None) -> None:
+    """A relocation section names its target, its symbol table, and has whole entries."""
+    if section.type not in (SHT_REL, SHT_RELA):
+        return
+    what = section.label
+    if section.info >= len(sections):
+        raise refuse(f"{what}: sh_info is {section.info}, there are {len(sections)} sections")
+    loaded = sections[section.info].loaded
+    if section.type == SHT_RELA:
+        if loaded:
+            raise refuse(f"{what}: sh_type is {SHT_RELA}, RELA relocations are not supported")
+        return
+    if loaded and (symbol_table is None or section.link != symbol_table.index):
+        raise refuse(f"{what}: sh_link is {section.link}, which is not the symbol table")
+    _check_entries(section, REL.size)
+
+
+def _check_entries(section: Section, size: int) -> None:
+    if section.entsize != size or section.size % size:
+        raise refuse(
+            f"{section.label}: sh_entsize is {section.entsize}, sh_size {section.size}, an entry has {size}"
+        )
+
+
+def _symbol_table(sections: Iterable[Section]) -> Section | None:
     tables = [section for section in sections if section.type == SHT_SYMTAB]
     if len(tables) > 1:
-        raise refuse(f"{len(tables)} symbol tables")
-    if any(s.type == SHT_RELA and sections[s.info].loaded for s in sections):
-        raise refuse("RELA relocations are not supported")
-    if not tables:
+        raise refuse(f"{len(tables)} symbol tables, there may be one")
+    return tables[0] if tables else None
+
+
+def _symbols(sections: tuple[Section, ...], table: Section | None) -> tuple[Symbol, ...]:
+    if table is None:
         return ()
-    table = tables[0]
-    if table.entsize != SYM.size or table.size % SYM.size:
-        raise refuse(
-            f"symbol table: sh_entsize {table.entsize}, sh_size {table.size}, entries have {SYM.size}"
-        )
+    _check_entries(table, SYM.size)
     if table.link >= len(sections) or sections[table.link].type != SHT_STRTAB:
-        raise refuse(f"symbol table: sh_link is {table.link}, no string table")
+        raise refuse(f"{table.label}: sh_link is {table.link}, which is no string table")
     strings = sections[table.link].data
     return tuple(
         _symbol(index, fields, strings, len(sections))
@@ -270,6 +198,6 @@ def _symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
 def _symbol(index: int, fields: tuple[int, ...], strings: bytes, sections: int) -> Symbol:
     name_offset, info, _, section, value, size = fields
     if sections <= section < SHN_LORESERVE:
-        raise refuse(f"symbol {index}: section {section}, there are {sections}")
+        raise refuse(f"symbol {index}: st_shndx is {section}, there are {sections} sections")
     name = _string(strings, name_offset, f"symbol {index}")
     return Symbol(index, name, value, size, info >> 4, info & 0xF, section)

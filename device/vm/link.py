@@ -1,7 +1,7 @@
-"""A parsed object → a linked program (programs.md sections 2.5 and 2.6).
+"""A parsed object → the linked bytes: sections placed, relocations applied (programs.md section 2.5).
 
-Sections are placed by their flags at the fixed addresses of the memory map, relocations are applied to
-copies, and the entry is chosen. The object's own bytes are never changed.
+Sections are placed by their flags at the fixed addresses of the memory map, and relocations are applied to
+copies: the object's own bytes are never changed.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from device.errors import LoadError
-from device.vm import elf
-from device.vm.elf import ElfObject, Relocation, Section, Symbol
-from device.vm.isa import SLOT_SIZE, Form, Slot, describe_at, walk
+from device.vm.elf_format import MAX_ALIGNMENT, ElfObject, Relocation, Section, Symbol, refuse
+from device.vm.isa import SLOT_SIZE, Slot, describe_at
 from device.vm.memory import ADDRESS_MASK, DATA_BASE, RODATA_BASE
-from device.vm.program import Function, Layout, Program
 
-R_BPF_NONE: Final = 0
 R_BPF_64_64: Final = 1
 R_BPF_64_ABS64: Final = 2
 R_BPF_64_ABS32: Final = 3
@@ -26,19 +23,21 @@ R_BPF_64_32: Final = 10
 
 _LDDW: Final = 0x18
 _CALL: Final = 0x85
+_POINTER_SIZES: Final = {R_BPF_64_64: 8, R_BPF_64_ABS64: 8, R_BPF_64_ABS32: 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where the linker put things: offsets of sections (by header index) and of common symbols.
+class Linked:
+    """Where the linker put things, and the bytes of the linked image.
 
-    Text offsets count from the start of the linked text, the others are guest addresses.
+    `text_offset` maps the header index of an executable section to its offset in `text`, `address` that of
+    any other loaded section to its guest address, `common` the index of a common symbol to its.
     """
 
-    text: dict[int, int]
+    text_offset: dict[int, int]
     address: dict[int, int]
     common: dict[int, int]
-    text_bytes: bytearray
+    text: bytearray
     rodata: bytearray
     data: bytearray
     bss_size: int
@@ -50,227 +49,195 @@ def text_sections(sections: Iterable[Section]) -> list[Section]:
     return sorted(found, key=lambda section: section.name != ".text")
 
 
-def rodata_sections(sections: Iterable[Section]) -> list[Section]:
-    """The read-only sections in linked order: `.rodata` first, then header order."""
-    found = [section for section in sections if section.is_rodata]
-    return sorted(found, key=lambda section: section.name != ".rodata")
+def text_offsets(sections: Iterable[Section]) -> dict[int, int]:
+    """Header index → offset in the linked text, in its order. LoadError when one would end in mid-slot."""
+    offsets: dict[int, int] = {}
+    end = 0
+    for section in text_sections(sections):
+        if end % SLOT_SIZE:
+            raise refuse(f"{section.label} would start at byte {end} of the text, no multiple of {SLOT_SIZE}")
+        offsets[section.index] = end
+        end += section.size
+    return offsets
 
 
-def link_object(obj: ElfObject, digest: bytes, *, entry: str | None, ram_limit: int) -> Program:
-    """Place, relocate, choose the entry. Raises LoadError with the `load-*` id of what is wrong."""
-    placement = _place(obj, ram_limit)
-    for section in obj.sections:
-        if section.type == elf.SHT_REL:
-            _relocate(obj, section, placement)
-    text = bytes(placement.text_bytes)
-    return Program(
-        text=text,
-        layout=Layout.ELF,
-        digest=digest,
-        entry=_entry(obj, placement, entry),
-        rodata=bytes(placement.rodata),
-        data=bytes(placement.data),
-        bss_size=placement.bss_size,
-        functions=function_table(text, _named_functions(obj, placement)),
+def link(obj: ElfObject, *, ram_limit: int) -> Linked:
+    """Place and relocate. Raises LoadError with the `load-*` id of what is wrong.
+
+    `ram_limit` is in bytes, for .data and .bss together; it is checked before they are allocated.
+    """
+    linked = _place(obj, ram_limit)
+    for target, entries in obj.relocation_tables():
+        if not target.loaded:
+            continue
+        relocate = _relocate_text if target.is_text else _relocate_pointer
+        for entry in entries:
+            if entry.type != R_BPF_64_NODYLD32:
+                relocate(obj, target, entry, linked)
+    return linked
+
+
+def _place(obj: ElfObject, ram_limit: int) -> Linked:
+    rodata = [section for section in obj.sections if section.is_rodata]
+    rodata.sort(key=lambda section: section.name != ".rodata")
+    data = [section for section in obj.sections if section.is_data]
+    bss = [section for section in obj.sections if section.is_bss]
+    address: dict[int, int] = {}
+    rodata_end = _assign(rodata, RODATA_BASE, address)
+    data_end = _assign(data, DATA_BASE, address)
+    end, common = _place_common(obj, _assign(bss, data_end, address))
+    if end - DATA_BASE > ram_limit:
+        raise LoadError(
+            f".data and .bss need {end - DATA_BASE} bytes, the device has {ram_limit}",
+            code="load-ram",
+            where=".data and .bss",
+            hint="make static arrays smaller",
+        )
+    offsets = text_offsets(obj.sections)
+    return Linked(
+        text_offset=offsets,
+        address=address,
+        common=common,
+        text=bytearray().join(obj.sections[index].data for index in offsets),
+        rodata=_fill(rodata, RODATA_BASE, rodata_end, address),
+        data=_fill(data, DATA_BASE, data_end, address),
+        bss_size=end - data_end,
     )
 
 
-def function_table(text: bytes, named: dict[int, str | None]) -> tuple[Function, ...]:
-    """Named functions plus the targets of local calls, in ascending order of their start slot."""
-    starts = dict(named)
-    slots = len(text) // SLOT_SIZE
-    for _, instruction in walk(text):
-        if instruction is not None and instruction.op.form is Form.CALL_LOCAL:
-            target = instruction.target
-            if target is not None and 0 <= target < slots:
-                starts.setdefault(target, None)
-    return tuple(Function(start, starts[start]) for start in sorted(starts))
+def _align(address: int, alignment: int) -> int:
+    return address + -address % max(alignment, 1)
 
 
-def _place(obj: ElfObject, ram_limit: int) -> Placement:
-    text_offsets: dict[int, int] = {}
-    text = bytearray()
-    for section in text_sections(obj.sections):
-        text_offsets[section.index] = len(text)
-        text += section.data
-    address: dict[int, int] = {}
-    rodata = bytearray()
-    for section in rodata_sections(obj.sections):
-        rodata += bytes(-len(rodata) % max(section.align, 1))
-        address[section.index] = RODATA_BASE + len(rodata)
-        rodata += section.data if section.type != elf.SHT_NOBITS else b""
-    data = bytearray()
-    for section in (section for section in obj.sections if section.is_data):
-        data += bytes(-len(data) % max(section.align, 1))
-        address[section.index] = DATA_BASE + len(data)
-        data += section.data
-    end = len(data)
-    for section in (section for section in obj.sections if section.is_bss):
-        end += -end % max(section.align, 1)
-        address[section.index] = DATA_BASE + end
-        end += section.size
+def _assign(sections: Iterable[Section], start: int, address: dict[int, int]) -> int:
+    """Give each section the next multiple of its alignment; the end of the last one."""
+    for section in sections:
+        address[section.index] = _align(start, section.align)
+        start = address[section.index] + section.size
+    return start
+
+
+def _place_common(obj: ElfObject, end: int) -> tuple[int, dict[int, int]]:
+    """Allocate the SHN_COMMON symbols behind .bss; their value is the alignment."""
     common: dict[int, int] = {}
-    for symbol in (symbol for symbol in obj.symbols if symbol.is_common):
-        if symbol.value > elf.MAX_ALIGNMENT:
-            raise elf.refuse(f"common symbol {symbol.name}: alignment {symbol.value}")
-        end += -end % max(symbol.value, 1)
-        common[symbol.index] = DATA_BASE + end
-        end += symbol.size
-    if end > ram_limit:
-        raise LoadError(
-            f".data and .bss need {end} bytes, the device has {ram_limit}",
-            code="load-ram",
-            hint="make static arrays smaller",
-        )
-    return Placement(text_offsets, address, common, text, rodata, data, end - len(data))
+    for symbol in obj.symbols:
+        if symbol.is_common:
+            if symbol.value > MAX_ALIGNMENT:
+                raise refuse(f"common symbol {obj.label(symbol)}: alignment is {symbol.value}")
+            common[symbol.number] = _align(end, symbol.value)
+            end = common[symbol.number] + symbol.size
+    return end, common
 
 
-def _relocate(obj: ElfObject, relocations: Section, placement: Placement) -> None:
-    """Apply one REL section to the copy of its target; those of unloaded sections are ignored."""
-    target = obj.sections[relocations.info]
-    if not target.loaded:
-        return
-    for entry in obj.entries(relocations):
-        if entry.type == R_BPF_64_NODYLD32:
-            continue
-        symbol = obj.symbols[entry.symbol]
-        if target.is_text:
-            _relocate_text(obj, target, entry, symbol, placement)
-        elif target.is_bss:
-            raise _refuse(entry, target, "a relocation in bytes that the file does not hold")
-        else:
-            _relocate_data(obj, target, entry, symbol, placement)
+def _fill(sections: Iterable[Section], base: int, end: int, address: dict[int, int]) -> bytearray:
+    content = bytearray(end - base)
+    for section in sections:
+        at = address[section.index] - base
+        content[at : at + section.size] = section.data
+    return content
 
 
-def _relocate_text(
-    obj: ElfObject, target: Section, entry: Relocation, symbol: Symbol, placement: Placement
-) -> None:
+def _relocate_text(obj: ElfObject, target: Section, entry: Relocation, linked: Linked) -> None:
     if entry.offset % SLOT_SIZE or entry.offset + SLOT_SIZE > target.size:
-        raise _refuse(entry, target, "the place is no instruction")
-    place = placement.text[target.index] + entry.offset
-    index = place // SLOT_SIZE
-    slot = Slot.parse(bytes(placement.text_bytes[place : place + SLOT_SIZE]), 0)
+        raise _refuse(target, entry, f"r_offset is 0x{entry.offset:x}, which is no instruction")
+    at = linked.text_offset[target.index] + entry.offset
+    slot = Slot.parse(bytes(linked.text[at : at + SLOT_SIZE]), 0)
     if entry.type == R_BPF_64_64 and slot.opcode == _LDDW and entry.offset + 2 * SLOT_SIZE <= target.size:
-        value = (_address(obj, symbol, entry, target, placement) + slot.imm) & ADDRESS_MASK
-        placement.text_bytes[place + 4 : place + 8] = value.to_bytes(4, "little")
-        placement.text_bytes[place + 12 : place + 16] = bytes(4)
+        _set_address(obj, target, entry, linked, slot)
     elif entry.type == R_BPF_64_32 and slot.opcode == _CALL:
-        section = _defined(obj, symbol, entry, target)
-        if section.index not in placement.text:
-            raise _refuse(entry, target, f"a call to {symbol.name or section.name}, which is no code")
-        callee = (placement.text[section.index] + symbol.value) // SLOT_SIZE + slot.imm + 1
-        distance = callee - index - 1
-        if not -(2**31) <= distance < 2**31:
-            raise _refuse(entry, target, f"a call over {distance} instructions")
-        placement.text_bytes[place : place + SLOT_SIZE] = Slot(_CALL, 0, 1, slot.off, distance).pack()
+        _set_callee(obj, target, entry, linked, slot)
     else:
         raise _refuse(
-            entry, target, f"type {entry.type} on opcode 0x{slot.opcode:02x} at {describe_at(index)}"
+            target,
+            entry,
+            f"r_info type is {entry.type} on opcode 0x{slot.opcode:02x} at {describe_at(at // SLOT_SIZE)}",
         )
 
 
-def _relocate_data(
-    obj: ElfObject, target: Section, entry: Relocation, symbol: Symbol, placement: Placement
-) -> None:
-    size = {R_BPF_64_64: 8, R_BPF_64_ABS64: 8, R_BPF_64_ABS32: 4}.get(entry.type)
-    if size is None:
-        raise _refuse(entry, target, f"type {entry.type} in data")
+def _set_address(obj: ElfObject, target: Section, entry: Relocation, linked: Linked, slot: Slot) -> None:
+    """lddw: imm_low = S + addend, imm_high = 0; the addend is the old imm_low."""
+    at = linked.text_offset[target.index] + entry.offset
+    value = (_address(obj, target, entry, linked) + slot.imm) & ADDRESS_MASK
+    linked.text[at + 4 : at + 8] = value.to_bytes(4, "little")
+    linked.text[at + 12 : at + 16] = bytes(4)
+
+
+def _set_callee(obj: ElfObject, target: Section, entry: Relocation, linked: Linked, slot: Slot) -> None:
+    """call: src = 1, imm counts from the next instruction; the target is symbol + imm + 1, in slots."""
+    symbol = obj.symbols[entry.symbol]
+    section = _section_of(obj, target, entry, symbol)
+    offset = linked.text_offset.get(section.index)
+    if offset is None or symbol.value % SLOT_SIZE:
+        raise _refuse(
+            target,
+            entry,
+            f"call to {obj.label(symbol)} at 0x{symbol.value:x} of {section.label}: no code there",
+        )
+    at = linked.text_offset[target.index] + entry.offset
+    callee = (offset + symbol.value) // SLOT_SIZE + slot.imm + 1
+    distance = callee - at // SLOT_SIZE - 1
+    if not -(2**31) <= distance < 2**31:
+        raise _refuse(target, entry, f"call over {distance} instructions")
+    linked.text[at : at + SLOT_SIZE] = slot._replace(src=1, imm=distance).pack()
+
+
+def _relocate_pointer(obj: ElfObject, target: Section, entry: Relocation, linked: Linked) -> None:
+    """A pointer in data or read-only data: S + the value that is there."""
+    size = _POINTER_SIZES.get(entry.type)
+    if size is None or target.is_bss:
+        raise _refuse(target, entry, f"r_info type is {entry.type}, which has no place in {target.label}")
     if entry.offset + size > target.size:
-        raise _refuse(entry, target, "the place is beyond the section")
-    content, base = (placement.rodata, RODATA_BASE) if target.is_rodata else (placement.data, DATA_BASE)
-    at = placement.address[target.index] - base + entry.offset
-    addend = int.from_bytes(content[at : at + size], "little")
-    value = _address(obj, symbol, entry, target, placement) + addend
+        raise _refuse(
+            target, entry, f"r_offset is 0x{entry.offset:x} for {size} bytes, the section has {target.size}"
+        )
+    content, base = (linked.rodata, RODATA_BASE) if target.is_rodata else (linked.data, DATA_BASE)
+    at = linked.address[target.index] - base + entry.offset
+    value = _address(obj, target, entry, linked) + int.from_bytes(content[at : at + size], "little")
     content[at : at + size] = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
 
 
-def _address(obj: ElfObject, symbol: Symbol, entry: Relocation, target: Section, placement: Placement) -> int:
-    """The guest address of a symbol in data, read-only data or bss."""
+def _address(obj: ElfObject, target: Section, entry: Relocation, linked: Linked) -> int:
+    """S: the guest address of a symbol in data, read-only data or bss."""
+    symbol = obj.symbols[entry.symbol]
     if symbol.is_common:
-        return placement.common[symbol.index]
-    section = _defined(obj, symbol, entry, target)
-    if section.index in placement.text:
-        raise _refuse(entry, target, f"the address of function {symbol.name or section.name}")
-    return placement.address[section.index] + symbol.value
+        return linked.common[symbol.number]
+    section = _section_of(obj, target, entry, symbol)
+    if section.is_text:
+        raise LoadError(
+            f"address of function {obj.label(symbol)}: functions have no address",
+            code="load-reloc",
+            where=_place_of(target, entry),
+            hint="call it directly; function pointers are not supported",
+        )
+    return linked.address[section.index] + symbol.value
 
 
-def _defined(obj: ElfObject, symbol: Symbol, entry: Relocation, target: Section) -> Section:
+def _section_of(obj: ElfObject, target: Section, entry: Relocation, symbol: Symbol) -> Section:
     """The loaded section that a symbol lies in."""
     if not symbol.is_defined:
         raise LoadError(
-            f"symbol {symbol.name!r} is not defined",
+            f"symbol {obj.label(symbol)} is not defined in this object (st_shndx 0x{symbol.section:x})",
             code="load-symbol",
-            where=f"{target.name}+0x{entry.offset:x}",
+            where=_place_of(target, entry),
             hint="define it in the same file; helpers are called by their id",
         )
     section = obj.sections[symbol.section]
-    if not section.loaded or symbol.value > section.size:
-        raise LoadError(
-            f"symbol {symbol.name!r} at 0x{symbol.value:x} is beyond section {section.name}",
-            code="load-symbol",
-            where=f"{target.name}+0x{entry.offset:x}",
+    if not section.loaded:
+        problem = f"symbol {obj.label(symbol)} lies in {section.label}, which is not loaded"
+        raise LoadError(problem, code="load-symbol", where=_place_of(target, entry))
+    if symbol.value > section.size:
+        raise _refuse(
+            target,
+            entry,
+            f"symbol {obj.label(symbol)}: st_value is 0x{symbol.value:x}, {section.label} has"
+            f" {section.size} bytes",
         )
     return section
 
 
-def _named_functions(obj: ElfObject, placement: Placement) -> dict[int, str | None]:
-    """Start slot → name, for every function symbol; of several names a global one, then the first."""
-    named: dict[int, str | None] = {}
-    for symbol in sorted(obj.symbols, key=lambda symbol: symbol.bind == elf.STB_LOCAL):
-        if symbol.type == elf.STT_FUNC or (_is_global_code(symbol) and symbol.type == elf.STT_NOTYPE):
-            start = placement.text.get(symbol.section)
-            if (
-                start is not None
-                and symbol.value % SLOT_SIZE == 0
-                and symbol.value < obj.sections[symbol.section].size
-            ):
-                named.setdefault((start + symbol.value) // SLOT_SIZE, symbol.name or None)
-    return named
+def _place_of(target: Section, entry: Relocation) -> str:
+    return f"{target.label}+0x{entry.offset:x}"
 
 
-def _is_global_code(symbol: Symbol) -> bool:
-    return symbol.bind in (elf.STB_GLOBAL, elf.STB_WEAK) and symbol.is_defined
-
-
-def global_functions(obj: ElfObject, placement: Placement) -> dict[str, int]:
-    """Name → start slot of every global function, in symbol-table order."""
-    return {
-        symbol.name: (placement.text[symbol.section] + symbol.value) // SLOT_SIZE
-        for symbol in obj.symbols
-        if _is_global_code(symbol)
-        and symbol.section in placement.text
-        and symbol.type in (elf.STT_FUNC, elf.STT_NOTYPE)
-        and symbol.value % SLOT_SIZE == 0
-        and symbol.value < obj.sections[symbol.section].size
-    }
-
-
-def _entry(obj: ElfObject, placement: Placement, wanted: str | None) -> int:
-    """The slot where a run begins (section 2.6)."""
-    functions = global_functions(obj, placement)
-    if wanted is not None:
-        if wanted in functions:
-            return functions[wanted]
-        raise _no_entry(f"there is no global function {wanted!r}", functions)
-    begins_with_text = any(
-        obj.sections[index].name == ".text" and offset == 0 and obj.sections[index].size
-        for index, offset in placement.text.items()
-    )
-    if len(obj.symbols) <= 1 or (begins_with_text and 0 in functions.values()):
-        return 0
-    if len(functions) == 1:
-        return next(iter(functions.values()))
-    raise _no_entry("no function to start at", functions)
-
-
-def _no_entry(problem: str, functions: dict[str, int]) -> LoadError:
-    candidates = ", ".join(sorted(functions)) or "none"
-    return LoadError(
-        f"{problem}; global functions: {candidates}",
-        code="load-entry",
-        hint="name one with --entry, or put it first in the file",
-    )
-
-
-def _refuse(entry: Relocation, target: Section, problem: str) -> LoadError:
-    return LoadError(problem, code="load-reloc", where=f"{target.name}+0x{entry.offset:x}")
+def _refuse(target: Section, entry: Relocation, problem: str) -> LoadError:
+    return LoadError(problem, code="load-reloc", where=_place_of(target, entry))
