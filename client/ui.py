@@ -31,10 +31,12 @@ class Ui:
         output: Format = "table",
         *,
         quiet: bool = False,
+        debugging: bool = False,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self.output = output
         self.quiet = quiet
+        self.debugging = debugging
         self._color = False if environment.get("NO_COLOR") else None
         self._several = False
 
@@ -59,6 +61,11 @@ class Ui:
         """A remark for people."""
         if not self.quiet:
             click.echo(text, err=True, color=self._color)
+
+    def debug(self, text: str) -> None:
+        """A remark for whoever looks for a mistake of ours."""
+        if self.debugging:
+            click.echo(f"debug: {escape(text)}", err=True)
 
     def step(self, step: Step) -> None:
         """A finished step: name, what, size, time."""

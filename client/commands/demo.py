@@ -6,15 +6,19 @@ import asyncio
 import signal
 from contextlib import aclosing
 from time import perf_counter
+from typing import Final
 
 import click
 
+from client.commands import loop
 from client.commands.options import framed, output_options
 from client.results import Outcome
 from client.text import duration
 from client.ui import Ui
 
-NEXT = """\
+TERMINATED: Final = 143
+
+NEXT: Final = """\
 Try it yourself, with each line in a terminal of its own:
 
   client keygen                       make a key pair
@@ -33,16 +37,31 @@ def demo_command(ui: Ui) -> int:
     A file server and three devices; two programs deployed and run; a forged update refused; a fault that a
     device survives. Nothing is left behind. Needs no compiler.
     """
-    return asyncio.run(_play(ui))
+    return loop.run(ui, _play(ui))
 
 
 async def _play(ui: Ui) -> int:
+    """Play, and tidy up also when SIGTERM comes: it would end this process at once, and leave the rest."""
+    main = asyncio.current_task()
+    terminated = asyncio.Event()
+
+    def terminate() -> None:
+        terminated.set()
+        if main is not None:
+            main.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await _show(ui)
+    except asyncio.CancelledError:
+        if terminated.is_set():
+            return TERMINATED
+        raise
+
+
+async def _show(ui: Ui) -> int:
     from client.demo import play
 
-    loop, main = asyncio.get_running_loop(), asyncio.current_task()
-    assert main is not None  # noqa: S101  # asyncio.run made it
-    # SIGTERM would end this process at once, and leave the testbed behind.
-    loop.add_signal_handler(signal.SIGTERM, main.cancel)
     start = perf_counter()
     outcomes: list[Outcome[object]] = []
     # The narration is the data here; in JSON it goes to stderr.

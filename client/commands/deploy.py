@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from client.commands import loop
 from client.commands.options import device_options, framed, output_options, timeout_option
 from client.commands.signing import IMAGE, key_options, release_options, sequence_of, signer_of
 from client.source import build_object
@@ -89,7 +90,7 @@ def deploy_command(
             cache=cache_home(os.environ) / "debug",
         )
         signer = signer_of(key, pass_file)
-        outcomes = asyncio.run(_deploy(ui, what, signer, base_url(server), timeout, building, steps))
+        outcomes = loop.run(ui, _deploy(ui, what, signer, base_url(server), timeout, building, steps))
     done = sum(outcome.ok for outcome in outcomes)
     ui.note(f"{done} of {len(outcomes)} updated in {duration(perf_counter() - start)}")
     return ui.finish(outcomes, _deployed_lines)

@@ -25,8 +25,8 @@ class InternalError(MicroBpfError):
     default_code = "internal"
 
 
-def run_framed(ui: Ui, command: Callable[[], int | None], *, debug: bool) -> int:
-    """Run a command; errors become output and exit codes, never tracebacks (unless `debug` asks for one)."""
+def run_framed(ui: Ui, command: Callable[[], int | None]) -> int:
+    """Run a command; errors become output and exit codes, never tracebacks (unless --debug asks for one)."""
     try:
         return int(command() or 0)
     except click.exceptions.Exit as ended:
@@ -42,10 +42,10 @@ def run_framed(ui: Ui, command: Callable[[], int | None], *, debug: bool) -> int
             return _reader_gone()
         if isinstance(found, MicroBpfError):
             return ui.finish([Outcome(None, error=found)])
-        if debug:
+        if ui.debugging:
             traceback.print_exception(error)
         detail = f"{type(found).__name__}: {found}"
-        hint = "please report it" if debug else "--debug shows where it comes from"
+        hint = "please report it" if ui.debugging else "--debug shows where it comes from"
         return ui.finish([Outcome(None, error=InternalError(detail, hint=hint))])
 
 

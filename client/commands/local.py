@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from client.commands import loop
 from client.commands.options import framed, output_options
 from client.commands.requests import exec_options, request_of
 from client.escape import escape
@@ -176,7 +176,7 @@ def run_command(ui: Ui, file: Path | None, batch: str | None, layout: str | None
     request = request_of(**run)
     packaged = prepare(file, layout, on_step=_builds(ui))
     bench = Bench.of(packaged, warn=ui.note)
-    outcome = asyncio.run(bench.outcome(request))
+    outcome = loop.run(ui, bench.outcome(request))
     return ui.finish([outcome], answer_lines, fault_answer)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from client.commands import loop
 from client.commands.options import (
     device_options,
     framed,
@@ -50,7 +50,7 @@ def devices_command(ui: Ui, no_check: bool, server: str, timeout: float) -> int:
         outcomes = [Outcome(health.target.name, health) for health in found]
         return ui.table(outcomes, health_rows(found) if found else ())
 
-    return asyncio.run(run())
+    return loop.run(ui, run())
 
 
 @click.command("ps", epilog="Example: client ps -d all")

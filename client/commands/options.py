@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from client.commands import loop
 from client.settings import DEFAULT_SERVER, DEVICE_VARIABLE, SERVER_VARIABLE
 from client.ui import Ui
 
@@ -101,8 +101,8 @@ def framed(command: Callable[..., int | None]) -> Callable[..., None]:
     def run(*, output: Any, quiet: bool, debug: bool, **options: Any) -> None:
         from client.commands.frame import run_framed
 
-        ui = Ui(output, quiet=quiet, environment=os.environ)
-        sys.exit(run_framed(ui, lambda: command(ui, **options), debug=debug))
+        ui = Ui(output, quiet=quiet, debugging=debug, environment=os.environ)
+        sys.exit(run_framed(ui, lambda: command(ui, **options)))
 
     return run
 
@@ -126,7 +126,7 @@ def with_devices(
             ui.expect(len(targets))
             return await action(connection, base, targets)
 
-    return asyncio.run(run())
+    return loop.run(ui, run())
 
 
 def complete_slot(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -148,7 +148,7 @@ def complete_device(context: click.Context, _parameter: click.Parameter, incompl
             return [target.name for target in await registered(connection, base_url(server))]
 
     try:
-        found = asyncio.run(names())
+        found = loop.run(Ui(quiet=True), names())
     except MicroBpfError:
         found = []
     return [name for name in [*found, "all"] if name.startswith(incomplete)]

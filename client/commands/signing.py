@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from client.commands import loop
 from client.commands.options import device_options, framed, output_options, slot_option, timeout_option
 from client.results import Outcome
 from client.text import block, size
@@ -129,7 +129,7 @@ def sign_command(ui: Ui, file: Path, uri: str | None, to: Path | None, **options
     """
     from client.commands.local import write
 
-    signed = asyncio.run(_release(ui, file, uri=uri, **options))
+    signed = loop.run(ui, _release(ui, file, uri=uri, **options))
     results = []
     for release in signed:
         manifest = to if to is not None and len(signed) == 1 else file.parent / release.manifest_name
@@ -152,7 +152,7 @@ def sign_command(ui: Ui, file: Path, uri: str | None, to: Path | None, **options
 @framed
 def publish_command(ui: Ui, file: Path, no_alias: bool, **options: Any) -> int:
     """Sign, and put image and manifest onto the file server; no device is told."""
-    signed = asyncio.run(_release(ui, file, publish=True, alias=not no_alias, **options))
+    signed = loop.run(ui, _release(ui, file, publish=True, alias=not no_alias, **options))
     return ui.finish([Outcome(None, release) for release in signed], lambda r: _signed_lines(r.to_map()))
 
 

@@ -309,7 +309,8 @@ class TestLocally:
     ) -> None:
         path = tmp_path / "nothing.o"
         path.write_bytes(content)
-        for verb in ("dump", "verify", "run"):
+        assert live.client("dump", path).exit_code in (0, 1)  # it shows what it can
+        for verb in ("verify", "run"):
             result = live.client(verb, path)
             assert (result.exit_code, result.stdout) == (1, "")
             assert result.stderr.startswith("error: ")

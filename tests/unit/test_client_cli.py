@@ -85,8 +85,8 @@ def framed(capsys: pytest.CaptureFixture[str], error: BaseException, **options: 
     def command() -> int:
         raise error
 
-    ui = Ui(options.pop("output", "table"), environment={"NO_COLOR": "1"})
-    code = run_framed(ui, command, debug=options.get("debug", False))
+    ui = Ui(options.pop("output", "table"), environment={"NO_COLOR": "1"}, **options)
+    code = run_framed(ui, command)
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -107,7 +107,7 @@ def test_an_unexpected_error_is_one_line_and_debug_shows_more(capsys: pytest.Cap
     assert code == 1
     assert "Traceback" not in err
     assert "RuntimeError: oh no" in err
-    _, _, err = framed(capsys, RuntimeError("oh no"), debug=True)
+    _, _, err = framed(capsys, RuntimeError("oh no"), debugging=True)
     assert "Traceback" in err
 
 
