@@ -1,4 +1,4 @@
-"""A device in this process on a real UDP port of loopback, and a client that says exactly what a test wants."""
+"""A device in this process on a real UDP port of loopback."""
 
 from __future__ import annotations
 
