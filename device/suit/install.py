@@ -166,9 +166,7 @@ class Installer:
         self._log(f"suit_worker: got manifest with size {len(envelope)}")
         planned = self._planned(envelope)
         slots = tuple(operation.slot for operation in planned.operations)
-        self._set(
-            replace(self.status, state="image", sequence_number=planned.sequence_number, slots=slots)
-        )
+        self._set(replace(self.status, state="image", sequence_number=planned.sequence_number, slots=slots))
         images = {operation: await self._image(operation) for operation in planned.operations}
         prepared = {o.slot: self._checked(o, image) for o, image in images.items()}
         await self._commit(planned, images, prepared)
