@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
-import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TextIO
 
 from device.execution import ShortRunPool
-from device.log import Sink, json_sink, text_sink
+from device.log import DeviceLog, Sink, json_sink, text_sink
 from device.node.config import NodeConfig
 from device.node.naming import reverse_lookup
 from device.node.node import Node
-from device.transport import report_loop_errors
+from device.transport import coap_logger, raise_descriptor_limit, report_loop_errors
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread that runs a program keeps the interpreter: the event loop answers in between."""
-
-_DESCRIPTORS: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,8 @@ class Output:
     def event(self, event: str, text: str, **fields: Any) -> None:
         """A line for whoever started the process."""
         line = json.dumps({"event": event, **fields}) if self.as_json else text
-        print(line, file=self.out, flush=True)
+        with suppress(BrokenPipeError):  # nobody listens any more: that is no reason to stop
+            print(line, file=self.out, flush=True)
 
     def sink(self, name: str, *, alone: bool) -> Sink:
         """The log of one device; text names it only where there are several."""
@@ -56,7 +56,9 @@ async def serve(configs: Sequence[NodeConfig], output: Output) -> None:
     prepare_process()
     pool = ShortRunPool()
     nodes: list[Node] = []
+    reports = ExitStack()
     lookup = lru_cache(maxsize=16)(reverse_lookup)
+    _handle_signals(loop, stopped, nodes)
     try:
         for config in configs:
             node = Node(
@@ -68,24 +70,23 @@ async def serve(configs: Sequence[NodeConfig], output: Output) -> None:
             )
             await node.start()
             nodes.append(node)
-        _handle_signals(loop, stopped, nodes)
-        report_loop_errors(loop, lambda text: nodes[0].log.add("error", "loop", text))
+            if stopped.is_set():
+                return
+        reports.enter_context(_reports_to(nodes[0].log, loop))
         for node in nodes:
             output.event("ready", node.describe(), **node.facts())
         await stopped.wait()
     finally:
         await asyncio.gather(*(node.stop() for node in nodes))
         pool.close()
+        reports.close()
     output.event("stopped", "device stopped")
 
 
 def prepare_process() -> None:
     """Settings of the whole process: short turns for running programs, a socket for every device."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    raise_descriptor_limit()
 
 
 def _handle_signals(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event, nodes: Sequence[Node]) -> None:
@@ -96,3 +97,28 @@ def _handle_signals(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event, nod
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, reload_keys)
+
+
+@contextmanager
+def _reports_to(log: DeviceLog, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Errors of the CoAP library and of asyncio itself become lines of a log."""
+    handler = _ToLog(log)
+    logger = coap_logger()
+    logger.addHandler(handler)
+    logger.propagate = False
+    report_loop_errors(loop, lambda text: log.add("error", "loop", text))
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(None)
+        logger.propagate = True
+        logger.removeHandler(handler)
+
+
+class _ToLog(logging.Handler):
+    def __init__(self, log: DeviceLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.add("error", "coap", record.getMessage())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from aiocoap.transports.simplesocketserver import MessageInterfaceSimpleServer
 from aiocoap.transports.udp6 import MessageInterfaceUDP6
 
 from device.transport.guard import fault_of, reset_for
+from device.transport.logs import CoapLog
 from device.transport.messages import BoundedMessages
 
 
@@ -24,7 +24,7 @@ class GuardedUdp6(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no
         cls,
         bound: socket.socket,
         messages: BoundedMessages,
-        log: logging.Logger,
+        log: CoapLog,
         loop: asyncio.AbstractEventLoop,
     ) -> Self:
         """Serve on a socket that is bound already."""

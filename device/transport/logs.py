@@ -25,6 +25,26 @@ class OneLine(logging.Filter):
         return True
 
 
+class CoapLog(logging.LoggerAdapter[logging.Logger]):
+    """The logger as aiocoap calls it.
+
+    A request that fails after its sender gave up is logged by aiocoap with an argument that loggers do not
+    have, which loses a task; it is nobody's error any more.
+    """
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log an error, or what is none any more."""
+        if "exception" in kwargs:
+            del kwargs["exception"]
+            self.info(msg, *args, **kwargs)
+        else:
+            super().error(msg, *args, **kwargs)
+
+    def getChild(self, suffix: str) -> CoapLog:  # noqa: N802  # as loggers have it
+        """The log of a part."""
+        return CoapLog(self.logger.getChild(suffix), {})
+
+
 def coap_logger() -> logging.Logger:
     """The logger for a context, with the filter in place."""
     logger = logging.getLogger(LOGGER)

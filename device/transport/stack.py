@@ -16,7 +16,7 @@ from aiocoap import Context, Message
 from aiocoap.tokenmanager import TokenManager
 
 from device.transport.interfaces import GuardedSimple6, GuardedSimpleServer, GuardedUdp6
-from device.transport.logs import coap_logger
+from device.transport.logs import CoapLog, coap_logger
 from device.transport.messages import BoundedMessages
 from device.transport.sockets import ANY, bind_dual, has_ipv6_sockets, local_addresses, probe_port
 from device.transport.timing import EXCHANGE_LIFETIME_S, LAN, Timing, tuning
@@ -38,7 +38,7 @@ class CoapContext(Context):  # type: ignore[misc]  # aiocoap has no annotations
 
     def __init__(self, site: Any, timing: Timing, exchange_lifetime_s: float, fallback: bool) -> None:
         super().__init__(loop=asyncio.get_running_loop(), serversite=site)
-        self.log = coap_logger()
+        self.log = CoapLog(coap_logger(), {})
         self.gate = asyncio.Semaphore(IN_FLIGHT)
         self.port = 0
         self.requests_left = REQUESTS_PER_SOCKET

@@ -11,6 +11,7 @@ from aiocoap import Code, Message
 
 from device.resource import BoundedSite, Transfers
 from device.transport import coap_logger, free_port, parse_url, raise_descriptor_limit, report_loop_errors
+from device.transport.logs import CoapLog
 from device.transport.messages import BoundedMessages
 from tests.peers import ask, exchange_raw, served
 
@@ -75,6 +76,13 @@ def test_a_traceback_becomes_the_name_of_its_error(caplog: pytest.LogCaptureFixt
 def test_the_logger_is_quiet_unless_it_was_told_otherwise() -> None:
     assert not coap_logger().isEnabledFor(logging.WARNING)
     assert len(coap_logger().filters) == 1
+
+
+def test_what_fails_after_its_sender_gave_up_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    log = CoapLog(coap_logger(), {})
+    log.error("Discarded exception in %r", "event", exception=ValueError("late"))
+    log.getChild("part").error("of a part")
+    assert caplog.messages == ["of a part"]
 
 
 async def test_errors_of_callbacks_and_lost_tasks_are_one_line() -> None:
