@@ -18,6 +18,7 @@ from typing import Final
 
 from device.api import ExecAnswer, ExecRequest, SlotInfo, SlotState
 from device.errors import Conflict, MicroBpfError, NotFound
+from device.execution.console import RunLog
 from device.execution.pool import ShortRunPool, ended
 from device.execution.programs import Checker, Prepared, RunLimits
 from device.execution.requests import Order, Spent, not_run
@@ -26,9 +27,10 @@ from device.execution.slot import Entry, Slot
 from device.log import DeviceLog
 from device.storage.slots import SlotTable
 from device.storage.stores import MemoryStore
+from device.vm.engines import ENGINES, select
 from device.vm.ports import Clock
 from device.vm.profiles import UBPF, Profile
-from device.vm.program import Control
+from device.vm.program import Control, Engine
 
 REPLACE_GRACE_S: Final = 1.0
 """How long an update lets the runs of its slot end by themselves (suit.md section 6)."""
@@ -51,9 +53,11 @@ class Executor:
         slots: int,
         limits: RunLimits | None = None,
         profile: Profile = UBPF,
+        engines: Mapping[str, Engine] = ENGINES,
         on_change: Callable[[int], None] = lambda _number: None,
     ) -> None:
         self.checker = Checker(limits or RunLimits(), profile)
+        self.engines = engines
         self.on_change = on_change
         self._images = images
         self._shared = shared
@@ -73,7 +77,8 @@ class Executor:
         """
         slot = self._slot(number)
         deadline = monotonic() + request.timeout_ms / 1000
-        order = Order.take(request, self._log, _source(slot), self.checker)
+        engine = select(request.engine, self.engines)
+        order = Order.take(request, engine, RunLog(self._log, _source(slot)), self.checker)
         prepared = self._loaded(slot, order.spent)
         work = order.work(prepared, self.checker)
         control = Control(deadline)

@@ -10,8 +10,6 @@ from device.execution.console import RunLog
 from device.execution.helper_lists import effective, require_allowed, unknown
 from device.execution.programs import Checker, Prepared
 from device.execution.run import Result, Work, killed
-from device.log import DeviceLog
-from device.vm import engines
 from device.vm.memory import MAX_EXTRA_REGIONS, MAX_REGION_BYTES
 from device.vm.program import Engine
 
@@ -26,7 +24,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request that was looked at: its engine exists, its sizes are within limits."""
+    """A request that was looked at: its sizes are within limits."""
 
     request: ExecRequest
     engine: Engine
@@ -34,9 +32,9 @@ class Order:
     spent: Spent
 
     @classmethod
-    def take(cls, request: ExecRequest, log: DeviceLog, source: str, checker: Checker) -> Order:
-        """Raises MalformedRequest (`engine-unavailable`), TooLarge."""
-        order = cls(request, engines.select(request.engine), RunLog(log, source), Spent())
+    def take(cls, request: ExecRequest, engine: Engine, lines: RunLog, checker: Checker) -> Order:
+        """Look at a request. Raises TooLarge; helpers in its list that do not exist are for the log."""
+        order = cls(request, engine, lines, Spent())
         check_sizes(request)
         for helper in unknown(checker.helpers, request.helpers):
             order.lines.warn(f"helper 0x{helper:x} of the request does not exist here")
