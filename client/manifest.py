@@ -48,6 +48,11 @@ class Signed:
         return f"{self.fetch_base}/{self.manifest_name}"
 
     @property
+    def tag(self) -> str:
+        """The first 8 hex digits of the image's digest."""
+        return self.digest.hex()[:8]
+
+    @property
     def alias(self) -> str:
         """The name the original tools know."""
         return f"suit_manifest{self.slot}.signed"
@@ -59,7 +64,7 @@ class Signed:
             "sequence_number": self.sequence_number,
             "board": self.board,
             "digest": self.digest.hex(),
-            "tag": self.digest.hex()[:8],
+            "tag": self.tag,
             "size": len(self.image),
             "image": self.image_name,
             "image_url": self.image_url,

@@ -16,6 +16,9 @@ class Progress(Protocol):
     def advance(self) -> None:
         """One more is done."""
 
+    def say(self, text: str) -> bool:
+        """Print a line above the bar; False when there is none, and the line is still to be printed."""
+
     def __enter__(self) -> Self:
         """Begin."""
 
@@ -34,6 +37,10 @@ class NoProgress:
     def advance(self) -> None:
         """See Progress."""
 
+    def say(self, text: str) -> bool:  # noqa: ARG002  # there is no bar
+        """See Progress."""
+        return False
+
     def __enter__(self) -> Self:
         return self
 
@@ -44,7 +51,7 @@ class NoProgress:
 
 
 class TerminalBar:
-    """rich's bar on stderr, from the second piece on; lines printed meanwhile scroll above it."""
+    """rich's bar on stderr, from the second piece on; lines that are said scroll above it."""
 
     def __init__(self, label: str) -> None:
         self._label = label
@@ -67,6 +74,13 @@ class TerminalBar:
         if self._bar is not None:
             self._bar.advance(self._task)
 
+    def say(self, text: str) -> bool:
+        """See Progress."""
+        if self._bar is None:
+            return False
+        self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        return True
+
     def __enter__(self) -> Self:
         return self
 
@@ -75,6 +89,7 @@ class TerminalBar:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
 
 def progress_bar(label: str, *, wanted: bool) -> Progress:

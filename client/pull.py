@@ -61,7 +61,7 @@ async def pull(device: RemoteDevice, release: Signed, how: Pull) -> None:
     with timed(how.on_step, "confirm", name) as step:
         if not await holds(device, release):
             raise overtaken(device, release)
-        step.detail = f"tag {release.digest.hex()[:8]}, sequence number {release.sequence_number}"
+        step.detail = f"tag {release.tag}, sequence number {release.sequence_number}"
 
 
 async def holds(device: RemoteDevice, release: Signed) -> bool:
@@ -81,7 +81,7 @@ async def _trigger(device: RemoteDevice, url: str, how: Pull) -> None:
             if wait is None or wait > how.remaining():
                 raise
             if not told:
-                how.on_note(f"{device.target.name} is busy, waiting for it")
+                how.on_note(f"{device.target.name} is busy ({error.detail}), waiting for it")
                 told = True
             await how.sleep(wait)
         else:
@@ -140,7 +140,7 @@ def refusal(status: UpdateStatus) -> RemoteError:
 def overtaken(device: RemoteDevice, release: Signed) -> RemoteError:
     """The error of an update after which the slot holds something else."""
     return RemoteError(
-        f"slot {release.slot} does not hold what was signed (tag {release.digest.hex()[:8]}, sequence number "
+        f"slot {release.slot} does not hold what was signed (tag {release.tag}, sequence number "
         f"{release.sequence_number}): another update came in between",
         status="4.09",
         code=OVERTAKEN,

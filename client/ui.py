@@ -12,7 +12,7 @@ from typing import Any, Literal
 import click
 
 from client.escape import escape
-from client.progress import Progress, progress_bar
+from client.progress import NoProgress, Progress, progress_bar
 from client.results import Outcome, dump_json, envelope, outcome_map, worst
 from client.steps import Step
 from client.text import duration, error_lines, size
@@ -39,19 +39,26 @@ class Ui:
         self.debugging = debugging
         self._color = False if environment.get("NO_COLOR") else None
         self._several = False
+        self._progress: Progress = NoProgress()
 
     @property
     def json(self) -> bool:
         """Whether data is wanted as JSON."""
         return self.output == "json"
 
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one device to tell about."""
+        return self._several
+
     def expect(self, devices: int) -> None:
-        """How many devices there will be to tell about; from two on every line names its own."""
+        """How many devices there will be to tell about; from two on each gets one line, not one a step."""
         self._several = devices > 1
 
     def progress(self, label: str) -> Progress:
         """A bar for long work."""
-        return progress_bar(label, wanted=not self.quiet)
+        self._progress = progress_bar(label, wanted=not self.quiet)
+        return self._progress
 
     def data(self, text: str) -> None:
         """A line of data."""
@@ -59,7 +66,7 @@ class Ui:
 
     def note(self, text: str) -> None:
         """A remark for people."""
-        if not self.quiet:
+        if not self.quiet and not self._progress.say(text):
             click.echo(text, err=True, color=self._color)
 
     def debug(self, text: str) -> None:
@@ -68,10 +75,11 @@ class Ui:
             click.echo(f"debug: {escape(text)}", err=True)
 
     def step(self, step: Step) -> None:
-        """A finished step: name, what, size, time."""
-        device = f"{escape(step.device)}: " if step.device and self._several else ""
+        """A finished step: name, what, size, time. Of several devices the steps of each are too many."""
+        if step.device is not None and self._several:
+            return
         amount = "" if step.size is None else size(step.size)
-        line = f"{device}{step.name:<8} {amount:>9}  {duration(step.seconds):>8}  {escape(step.detail)}"
+        line = f"{step.name:<8} {amount:>9}  {duration(step.seconds):>8}  {escape(step.detail)}"
         self.note(line.rstrip())
 
     def error(self, outcome: Outcome[Any]) -> None:

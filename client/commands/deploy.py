@@ -15,9 +15,10 @@ import click
 from client.commands import loop
 from client.commands.options import device_options, framed, output_options, timeout_option
 from client.commands.signing import IMAGE, key_options, release_options, sequence_of, signer_of
+from client.escape import escape
 from client.source import build_object
 from client.steps import Step, recorder, timed
-from client.text import duration, size
+from client.text import duration, size, table
 from client.ui import Ui
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def deploy_command(
         outcomes = loop.run(ui, _deploy(ui, what, signer, base_url(server), timeout, building, steps))
     done = sum(outcome.ok for outcome in outcomes)
     ui.note(f"{done} of {len(outcomes)} updated in {duration(perf_counter() - start)}")
-    return ui.finish(outcomes, _deployed_lines)
+    if ui.several:
+        return ui.table(outcomes, _table(outcomes))
+    return ui.finish(outcomes, _lines)
 
 
 async def _deploy(
@@ -117,14 +120,38 @@ async def _deploy(
                 progress.start(len(targets))
 
             publisher = Publisher(connection, server, signer, ui.step, ui.note)
-            watcher = Watcher(on_targets, lambda _outcome: progress.advance())
+
+            def on_done(outcome: Outcome[Deployed]) -> None:
+                progress.advance()
+                if ui.several and outcome.result is not None:
+                    ui.note(f"{escape(outcome.device)}: {_lines(outcome.result)[0]}")
+                elif ui.several and outcome.error is not None:
+                    ui.note(f"{escape(outcome.device)}: {escape(outcome.error.code)}")
+
+            watcher = Watcher(on_targets, on_done)
             built = asyncio.wrap_future(building)
             return await deploy_file(publisher, what, built=built, earlier=earlier, watcher=watcher)
 
 
-def _deployed_lines(deployed: Deployed) -> list[str]:
+def _lines(deployed: Deployed) -> list[str]:
     release = deployed.release
     return [
-        f"slot {release.slot} holds {release.digest.hex()[:8]}, sequence number {release.sequence_number}"
+        f"slot {release.slot} holds {release.tag}, sequence number {release.sequence_number}"
         f"  ({size(len(release.image))} in {duration(deployed.seconds)})",
     ]
+
+
+def _table(outcomes: Sequence[Outcome[Deployed]]) -> list[str]:
+    good = [outcome for outcome in outcomes if outcome.ok]
+    rows = [
+        (
+            outcome.device,
+            outcome.value.release.slot,
+            outcome.value.release.tag,
+            outcome.value.release.sequence_number,
+            size(len(outcome.value.release.image)),
+            duration(outcome.value.seconds),
+        )
+        for outcome in good
+    ]
+    return table(("DEVICE", "SLOT", "TAG", "SEQ", "SIZE", "TIME"), rows) if rows else []

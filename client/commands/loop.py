@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -22,6 +23,9 @@ def run(ui: Ui, work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _report(ui, context))
         return await work
 
+    # What was imported until now stays until the end (see client.cli.main).
+    gc.freeze()
+    gc.enable()
     return asyncio.run(guarded())
 
 

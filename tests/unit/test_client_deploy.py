@@ -251,7 +251,7 @@ async def test_a_busy_device_is_waited_for(bed: Bed) -> None:
     (outcome,) = await bed.deploy()
     assert outcome.ok
     assert len(bed.device.triggers) == 3
-    assert [note for note in bed.notes if "busy" in note] == ["dev0 is busy, waiting for it"]
+    assert [note for note in bed.notes if "busy" in note] == ["dev0 is busy (no), waiting for it"]
 
 
 async def test_a_device_that_stays_busy_is_given_up(bed: Bed) -> None:
