@@ -64,6 +64,12 @@ def text_answer(request: Message, text: str) -> Message:
     return Message(payload=text.encode(), content_format=TEXT)
 
 
-def body(request: Message) -> Any:
-    """The map in a request. Raises UnsupportedFormat, MalformedRequest."""
-    return api.decode_body(request.payload, request.opt.content_format)
+def body(request: Message, default: Any = None) -> Any:
+    """The map in a request; `default`, if there is one, where the request has no body.
+
+    Raises UnsupportedFormat, MalformedRequest.
+    """
+    content_format = request.opt.content_format
+    if default is not None and not request.payload and content_format in (None, CBOR, JSON):
+        return default
+    return api.decode_body(request.payload, content_format)

@@ -66,6 +66,6 @@ class ExecResource(MapResource):
     async def render_post(self, request: Message) -> Message:
         """Run. A request without body asks for nothing special; a fault of the program is an answer."""
         content_format = answer_format(request)
-        asked = ExecRequest.from_map(body(request) if request.payload else {})
+        asked = ExecRequest.from_map(body(request, default={}))
         done = await self._executor.execute(self._number, asked, peer_host(request))
         return answer(done, content_format, Code.CHANGED)
