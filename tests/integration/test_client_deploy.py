@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import socket
 import subprocess
 import sys
@@ -13,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from client.cli import cli
 from client.keys import generate
 from tests.integration.client_testbed import OBJECTS, ROOT, LiveFleet
 
@@ -299,3 +303,65 @@ def test_publish_asks_the_devices_that_are_named(live: LiveFleet) -> None:
     (published,) = live.results("publish", HELLO, "-d", "otter")
     assert published["result"]["sequence_number"] == 2
     assert live.results("show", "--slot", "0")[0]["result"]["sequence_number"] == 1
+
+
+def run_client(live: LiveFleet, code: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Python code in a process of its own, with this testbed in its environment."""
+    environment = {
+        **os.environ,
+        "MICROBPF_SERVER": live.server,
+        "MICROBPF_KEY": str(live.key),
+        "XDG_CACHE_HOME": str(live.directory / "cache"),
+    }
+    return subprocess.run([sys.executable, "-c", code], env=environment, check=False, cwd=ROOT, **options)
+
+
+def test_a_deploy_imports_nothing_it_does_not_need(live: LiveFleet) -> None:
+    live.add("otter")
+    code = f"""
+import sys
+from client.cli import cli
+try:
+    cli(["deploy", "-q", {str(HELLO)!r}])
+except SystemExit as ended:
+    assert ended.code == 0
+unwanted = ("rich", "elftools", "unicorn", "ziglang", "device.server", "device.node", "fileserver")
+print(*[name for name in unwanted if name in sys.modules], file=sys.stderr)
+"""
+    done = run_client(live, code, capture_output=True)
+    assert (done.returncode, done.stderr.strip()) == (0, b"")
+
+
+def test_several_devices_have_a_bar_on_a_terminal_and_a_line_each(live: LiveFleet) -> None:
+    live.add("one", "two")
+    terminal, inside = pty.openpty()
+    code = f"import sys; sys.argv = ['client', 'deploy', {str(HELLO)!r}, '-d', 'all']\n"
+    code += "from client.cli import main; main()"
+    try:
+        done = run_client(live, code, stdout=subprocess.PIPE, stderr=inside)
+        said = os.read(terminal, 65536).decode()
+    finally:
+        os.close(inside)
+        os.close(terminal)
+    assert done.returncode == 0
+    rows = [line.split()[:4] for line in done.stdout.decode().splitlines()]
+    assert [row[0] for row in rows] == ["DEVICE", "one", "two"]
+    assert "updating" in said
+    assert "2 of 2 updated" in said
+    assert said.count("one: slot 0 holds") == 1
+
+
+def test_names_and_slots_are_completed(live: LiveFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.add("otter", "heron")
+    monkeypatch.setenv("MICROBPF_SERVER", live.server)
+    shell = ShellComplete(cli, {}, "client", "_CLIENT_COMPLETE")
+
+    def offered(arguments: list[str], incomplete: str) -> list[str]:
+        return [item.value for item in shell.get_completions(arguments, incomplete)]
+
+    assert offered(["exec", "-d"], "") == ["heron", "otter", "all"]
+    assert offered(["ps", "-d"], "ot") == ["otter"]
+    assert offered(["exec", "--slot"], "") == ["0", "1", "2", "3", "4"]
+    assert offered([], "dep") == ["deploy"]
+    monkeypatch.setenv("MICROBPF_SERVER", "coap://127.0.0.1:9")
+    assert offered(["exec", "-d"], "") == ["all"]
