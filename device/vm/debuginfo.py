@@ -29,6 +29,8 @@ _MAX_NAME: Final = 1023
 _VERSIONS: Final = range(2, 6)
 _TABLES_SINCE: Final = 5
 _VERSION: Final = struct.Struct("<H")
+_HEADER_LENGTH_ENDS: Final = (10, 12)
+"""Where the header that header_length counts starts: before version 5, and in it."""
 _OPCODE_BASE_AT: Final = 17
 """Where a version 5 header of the 32-bit format has it; one byte per standard opcode follows, then tables."""
 
@@ -105,6 +107,8 @@ def _rows(unit: bytes, strings: Mapping[str, bytes]) -> Iterator[tuple[int, str]
     structs = DWARFStructs(little_endian=True, dwarf_format=32, address_size=8)
     stream = BytesIO(unit)
     header = struct_parse(structs.Dwarf_lineprog_header, stream, 0)
+    if stream.tell() != _HEADER_LENGTH_ENDS[version == _TABLES_SINCE] + header.header_length:
+        raise ValueError(f"header_length is {header.header_length}")
     program = LineProgram(header, stream, structs, stream.tell(), len(unit))
     name_of = _file_names(header, strings)
     for entry in program.get_entries():
@@ -141,7 +145,10 @@ def _string(table: bytes, offset: int) -> bytes:
 
 def _check_tables(unit: bytes) -> None:
     """Refuse tables whose entries take no bytes: their count could be anything, and be counted to."""
-    at = _OPCODE_BASE_AT + unit[_OPCODE_BASE_AT]
+    opcode_base = unit[_OPCODE_BASE_AT]
+    if opcode_base == 0:
+        raise ValueError("opcode_base is 0")
+    at = _OPCODE_BASE_AT + opcode_base
     for _ in ("directories", "files"):
         formats, at = unit[at], at + 1
         forms: list[int] = []

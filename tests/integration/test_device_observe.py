@@ -1,0 +1,135 @@
+"""What observers of a device hear: slots, stores, the log, updates (RFC 7641)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiocoap import Code, Message
+
+from device.api import decode_body
+from device.node import NodeLimits
+from device.transport import parse_url
+from tests.device_bench import SEVEN, SPIN, ZERO_CALL, Bench, device, eventually
+
+
+class Observer:
+    """The notifications of one observation, decoded, the first answer included."""
+
+    def __init__(self, bench: Bench, path: str) -> None:
+        self.bench = bench
+        self.path = path
+        self.first: Message
+        self.seen: list[Any] = []
+
+    @property
+    def last(self) -> Any:
+        return self.seen[-1]
+
+    async def take(self, message: Message) -> None:
+        """As a client does it: a notification longer than a block is fetched as a whole."""
+        if message.opt.block2 is not None and message.opt.block2.more:
+            self.seen.append((await self.bench.get(self.path)).value)
+        else:
+            self.seen.append(decode_body(message.payload, message.opt.content_format))
+
+    async def until(self, condition: Any) -> None:
+        await eventually(lambda: self.seen and condition(self.last))
+
+
+@asynccontextmanager
+async def observing(bench: Bench, path: str) -> AsyncIterator[Observer]:
+    observer = Observer(bench, path)
+    message = parse_url(bench.url + path).message(Code.GET, observe=0)
+    request = bench.client.request(message, handle_blockwise=False)
+    observer.first = await request.response
+    await observer.take(observer.first)
+
+    async def follow() -> None:
+        async for notification in request.observation:
+            await observer.take(notification)
+
+    task = asyncio.create_task(follow())
+    try:
+        yield observer
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if not request.observation.cancelled:
+            request.observation.cancel()
+
+
+async def test_a_slot_is_watched_through_a_deploy_a_run_and_an_undeploy() -> None:
+    async with (
+        device(limits=NodeLimits(budget_default=2**32 - 1)) as bench,
+        observing(bench, "/slots/0") as slot,
+        observing(bench, "/slots") as listing,
+    ):
+        assert slot.first.opt.observe is not None
+        assert slot.last["state"] == "free"
+        await bench.install(0, SPIN)
+        await slot.until(lambda value: value["state"] == "ready")
+        run = asyncio.create_task(bench.execute(0, {"timeout_ms": 300}))
+        await slot.until(lambda value: value["state"] == "running")
+        await listing.until(lambda value: value["items"][0]["state"] == "running")
+        await run
+        await slot.until(lambda value: (value["state"], value["runs"], value["faults"]) == ("ready", 1, 1))
+        await bench.ask(Code.DELETE, "/slots/0")
+        await slot.until(lambda value: value["state"] == "free")
+        await listing.until(lambda value: value["items"][0]["state"] == "free")
+
+
+async def test_stores_are_watched_whoever_writes() -> None:
+    async with device() as bench:
+        await bench.install(1, ZERO_CALL)
+        async with observing(bench, "/store/slots/1") as local, observing(bench, "/store/global") as shared:
+            await bench.execute(1)
+            await local.until(lambda value: value["entries"] == {"1": 2})
+            await bench.ask(Code.PUT, "/store/global", {"5": 6})
+            await shared.until(lambda value: value["entries"] == {"5": 6})
+            await bench.install(1, ZERO_CALL)
+            await local.until(lambda value: value["entries"] == {})
+            heard = len(shared.seen)
+            await bench.execute(1)
+            await local.until(lambda value: value["entries"] == {"1": 2})
+            assert len(shared.seen) == heard, "nothing happened to this store"
+
+
+async def test_the_log_is_followed_without_gaps_from_any_thread() -> None:
+    async with device() as bench:
+        page = (await bench.get("/log")).value
+        async with observing(bench, f"/log?since={page['next']}") as log:
+            assert log.last["lines"] == []
+            for number in range(40):
+                await asyncio.to_thread(bench.node.log.add, "info", "test", f"line {number}")
+            await log.until(lambda value: len(value["lines"]) == 40)
+            assert [line["text"] for line in log.last["lines"]] == [f"line {n}" for n in range(40)]
+
+
+async def test_a_notification_of_many_blocks_is_fetched_whole() -> None:
+    async with device(limits=NodeLimits(max_block=64)) as bench, observing(bench, "/slots") as listing:
+        for slot in range(5):
+            await bench.install(slot, SEVEN, name=f"a-program-with-a-long-name-{slot}.o")
+        await listing.until(lambda value: [item["state"] for item in value["items"]] == ["ready"] * 5)
+
+
+async def test_one_observer_too_many_gets_a_plain_answer() -> None:
+    async with device(limits=NodeLimits(observers=1)) as bench, observing(bench, "/slots/0") as first:
+        assert first.first.opt.observe is not None
+        message = parse_url(f"{bench.url}/slots/1").message(Code.GET, observe=0)
+        request = bench.client.request(message, handle_blockwise=False)
+        answer = await request.response
+        assert answer.code == Code.CONTENT
+        assert answer.opt.observe is None
+
+
+@pytest.mark.parametrize("path", ["/device", "/riot/board", "/suit/version"])
+async def test_what_is_not_observable_answers_once(path: str) -> None:
+    async with device() as bench:
+        message = parse_url(bench.url + path).message(Code.GET, observe=0)
+        answer = await bench.client.request(message, handle_blockwise=False).response
+        assert answer.code == Code.CONTENT
+        assert answer.opt.observe is None

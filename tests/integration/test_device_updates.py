@@ -1,0 +1,242 @@
+"""Signed updates of a device over UDP: triggered, fetched, installed or refused (suit.md section 11)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiocoap import Code
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from device.node import NodeLimits
+from device.suit.build import Description, build_manifest, sign_manifest
+from device.suit.keys import generate, load_private
+from tests.device_bench import SEVEN, SPIN, Bench, Reply, device, eventually, example
+from tests.peers import file_server
+
+
+@dataclass
+class Site:
+    """A file server's folder, a key, and a device that trusts it."""
+
+    bench: Bench
+    root: Path
+    server: str
+    key: Ed25519PrivateKey
+    trusted: Path
+
+    def publish(self, image: bytes, number: int, **how: Any) -> str:
+        """Put image and manifest into the folder; the URL of the manifest."""
+        name = f"{number}-{sha256(image).hexdigest()[:8]}"
+        (self.root / f"{name}.bin").write_bytes(how.get("served", image))
+        manifest = build_manifest(
+            Description(
+                board=how.get("board", "native"),
+                slot=how.get("slot", 0),
+                sequence_number=number,
+                uri=f"{self.server}/{name}.bin",
+                image=image,
+            )
+        )
+        (self.root / f"{name}.suit").write_bytes(sign_manifest(manifest, [how.get("key", self.key)]))
+        return f"{self.server}/{name}.suit"
+
+    async def trigger(self, url: str, code: Code = Code.POST) -> Reply:
+        self.bench.node._updates._started.clear()  # not what most of these tests are about
+        return await self.bench.ask(code, "/suit/trigger", payload=url.encode())
+
+    async def update(self, url: str) -> dict[str, Any]:
+        """Trigger, wait for the end; the status."""
+        assert (await self.trigger(url)).code == "2.01"
+        async with asyncio.timeout(10):
+            while True:
+                status = (await self.bench.get("/suit/status")).value
+                if status["result"] is not None and status["state"] == "idle" and status["url"] == url:
+                    return dict(status)
+                await asyncio.sleep(0.01)
+
+    def console(self) -> list[str]:
+        return [line.removeprefix("info suit ") for line in self.bench.lines if line.startswith("info suit ")]
+
+
+@asynccontextmanager
+async def site(tmp_path: Path, **settings: Any) -> AsyncIterator[Site]:
+    root, trusted = tmp_path / "root", tmp_path / "trusted"
+    root.mkdir()
+    trusted.mkdir()
+    generate(tmp_path / "op.pem")
+    (tmp_path / "op.pem.pub").rename(trusted / "op.pem.pub")
+    async with (
+        file_server(root) as (_, server, _log),
+        device(server=server, keys=trusted, **settings) as bench,
+    ):
+        yield Site(bench, root, server, load_private(tmp_path / "op.pem"), trusted)
+
+
+async def test_an_update_is_installed_and_runs(tmp_path: Path) -> None:
+    async with site(tmp_path) as s:
+        image = example("hello")
+        url = s.publish(image, 7, slot=2)
+        assert (await s.bench.get("/suit/version")).value == "NONE"
+        status = await s.update(url)
+        assert (status["result"], status["sequence_number"], status["riot_code"]) == ("OK", 7, 0)
+        tag = sha256(image).hexdigest()[:8]
+        assert status["installed"] == [{"slot": 2, "size": len(image), "tag": tag}]
+        slot = (await s.bench.get("/slots/2")).value
+        assert (slot["digest"], slot["sequence_number"]) == (sha256(image).digest(), 7)
+        assert slot["name"] == url.rsplit("/", 1)[1].replace(".suit", ".bin")
+        assert (await s.bench.get("/suit/version")).value == "7"
+        assert (await s.bench.execute(2)).value["output"] == "Hello from eBPF\n"
+        console = s.console()
+        assert console[0] == f'suit: received URL: "{url}"'
+        assert console[1:3] == ["suit_worker: started.", f'suit_worker: downloading "{url}"']
+        assert console[-1] == "suit_worker: update successful"
+
+
+@pytest.mark.parametrize("code", [Code.POST, Code.PUT], ids=str)
+@pytest.mark.parametrize("end", ["", "\0"], ids=["text", "C string"])
+async def test_ways_to_trigger(tmp_path: Path, code: Code, end: str) -> None:
+    async with site(tmp_path) as s:
+        reply = await s.trigger(s.publish(SEVEN, 1) + end, code)
+        assert (reply.code, reply.message.payload) == ("2.01", b"")
+        await eventually(lambda: s.bench.node.slots.sequence_number == 1)
+
+
+@pytest.mark.parametrize(
+    ("how", "result"),
+    [
+        pytest.param({"key": Ed25519PrivateKey.generate()}, "BAD_SIGNATURE", id="another key"),
+        pytest.param({"board": "nucleo-f446re"}, "CLASS_MISMATCH", id="another board"),
+        pytest.param({"served": SEVEN[:-8]}, "IMAGE_SIZE", id="truncated image"),
+        pytest.param({"served": SPIN[:16]}, "IMAGE_DIGEST", id="swapped image"),
+        pytest.param({"slot": 5}, "UNKNOWN_COMPONENT", id="slot"),
+        pytest.param({"number": 1}, "ROLLBACK", id="old number"),
+        pytest.param({"image": SEVEN[:8]}, "PROGRAM", id="program"),
+    ],
+)
+async def test_a_refused_update_changes_nothing(tmp_path: Path, how: dict[str, Any], result: str) -> None:
+    async with site(tmp_path) as s:
+        assert (await s.update(s.publish(example("counter"), 1)))["result"] == "OK"
+        await s.bench.execute(0)
+        before = (await s.bench.get("/slots")).value
+        details = dict(how)
+        url = s.publish(details.pop("image", SEVEN), details.pop("number", 2), **details)
+        status = await s.update(url)
+        assert status["result"] == result
+        assert status["detail"]
+        assert (await s.bench.get("/slots")).value == before
+        assert (await s.bench.get("/suit/version")).value == "1"
+        if result == "PROGRAM":
+            assert [finding["id"] for finding in status["findings"]] == ["no-exit"]
+        assert s.console()[-1] == "suit_worker: update failed, hdr invalid"
+        assert (await s.bench.execute(0)).value["r0_signed"] == 2
+        assert (await s.update(s.publish(SEVEN, 3)))["result"] == "OK"
+
+
+async def test_a_missing_manifest_and_a_server_that_is_gone(tmp_path: Path) -> None:
+    async with site(tmp_path) as s:
+        status = await s.update(f"{s.server}/nothing.suit")
+        assert (status["result"], status["riot_code"]) == ("TRANSPORT", -6)
+        status = await s.update("coap://127.0.0.1:9/nothing.suit")
+        assert status["result"] == "TRANSPORT"
+        assert (await s.update(s.publish(SEVEN, 1)))["result"] == "OK"
+
+
+async def test_one_at_a_time_and_one_a_second(tmp_path: Path) -> None:
+    async with site(tmp_path) as s:
+        url = s.publish(SEVEN, 1)
+        replies = await asyncio.gather(
+            *(s.bench.ask(Code.POST, "/suit/trigger", payload=url.encode()) for _ in range(10))
+        )
+        codes = sorted(reply.code for reply in replies)
+        assert codes == ["2.01"] + ["5.03"] * 9
+        busy = next(reply for reply in replies if reply.code == "5.03")
+        assert busy.message.opt.max_age in (1, 2)
+        assert busy.problem.code in ("BUSY", "busy")
+        await eventually(lambda: s.bench.node.slots.sequence_number == 1)
+        again = await s.bench.ask(Code.POST, "/suit/trigger", payload=s.publish(SEVEN, 2).encode())
+        assert (again.code, again.message.opt.max_age) == ("5.03", 1)
+        await asyncio.sleep(1.0)
+        again = await s.bench.ask(Code.POST, "/suit/trigger", payload=s.publish(SEVEN, 2).encode())
+        assert again.code == "2.01"
+
+
+async def test_without_keys_every_update_is_refused(tmp_path: Path) -> None:
+    async with site(tmp_path) as s:
+        (s.trusted / "op.pem.pub").rename(tmp_path / "op.pem.pub")
+        s.bench.node.reload_keys()
+        assert any("no keys" in line and "refused" in line for line in s.bench.lines)
+        assert (await s.update(s.publish(SEVEN, 1)))["result"] == "BAD_SIGNATURE"
+        (tmp_path / "op.pem.pub").rename(s.trusted / "op.pem.pub")
+        s.bench.node.reload_keys()
+        assert (await s.update(s.publish(SEVEN, 1)))["result"] == "OK"
+
+
+async def test_a_store_that_cannot_be_read_again_leaves_the_keys(tmp_path: Path) -> None:
+    async with site(tmp_path) as s:
+        (s.trusted / "x.pem.pub").write_text("no key")
+        s.bench.node.reload_keys()
+        assert any(line.startswith("error keys") for line in s.bench.lines)
+        assert (await s.update(s.publish(SEVEN, 1)))["result"] == "OK"
+
+
+@pytest.mark.parametrize("hosts", [("any",), ("192.0.2.1", "127.0.0.1")], ids=["any", "named"])
+async def test_more_hosts_only_when_asked_for(tmp_path: Path, hosts: tuple[str, ...]) -> None:
+    async with device(limits=NodeLimits(allowed_hosts=hosts)) as bench:
+        reply = await bench.ask(Code.POST, "/suit/trigger", payload=b"coap://127.0.0.1:9/m")
+        assert reply.code == "2.01"
+    async with device() as bench:
+        reply = await bench.ask(Code.POST, "/suit/trigger", payload=b"coap://127.0.0.1:9/m")
+        assert reply.code == "4.03"
+        assert "allowed: none" in reply.problem.hint
+
+
+async def test_an_update_ends_a_run_that_does_not(tmp_path: Path) -> None:
+    async with site(tmp_path, limits=NodeLimits(budget_default=2**32 - 1)) as s:
+        await s.update(s.publish(SPIN, 1))
+        run = asyncio.create_task(s.bench.execute(0, {"timeout_ms": 30_000}))
+        await eventually(lambda: s.bench.node.executor.slot_info(0).state == "running")
+        assert (await s.update(s.publish(SEVEN, 2)))["result"] == "OK"
+        fault = (await run).value["fault"]
+        assert (fault["code"], "replaced" in fault["detail"]) == ("KILLED", True)
+        assert (await s.bench.execute(0)).value["r0_signed"] == 7
+
+
+async def test_a_slot_says_that_it_is_being_fetched(tmp_path: Path) -> None:
+    async with site(tmp_path, limits=NodeLimits(block=16)) as s:
+        image = example("printf")
+        assert (await s.trigger(s.publish(image, 1, slot=3))).code == "2.01"
+        states = []
+        while s.bench.node.slots.get(3) is None:
+            states.append((await s.bench.get("/slots/3")).value["state"])
+        assert "fetching" in states
+        assert (await s.bench.get("/slots/3")).value["state"] == "ready"
+        assert (await s.bench.get("/slots/2")).value["state"] == "free"
+
+
+async def test_slots_and_number_survive_a_restart(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with site(tmp_path, state=state) as s:
+        assert (await s.update(s.publish(example("counter"), 5, slot=1)))["result"] == "OK"
+        await s.bench.execute(1, {"repeat": 3})
+        before = (await s.bench.get("/slots/1")).value
+    async with device(state=state) as bench:
+        after = (await bench.get("/slots/1")).value
+        assert {**before, "runs": 0, "mean_us": None} == {"mean_us": None, **after}
+        assert (await bench.get("/suit/version")).value == "5"
+        assert (await bench.execute(1)).value["r0_signed"] == 1
+
+
+async def test_stopping_in_the_middle_of_an_update(tmp_path: Path) -> None:
+    async with site(tmp_path, state=tmp_path / "state", limits=NodeLimits(block=16)) as s:
+        assert (await s.trigger(s.publish(example("printf"), 1))).code == "2.01"
+        await eventually(lambda: s.bench.node._updates.status().state == "image")
+    async with device(state=tmp_path / "state") as bench:
+        assert (await bench.get("/slots/0")).value["state"] == "free"
+        assert (await bench.get("/suit/version")).value == "NONE"
