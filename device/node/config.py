@@ -22,6 +22,7 @@ class NodeLimits:
     allowed_hosts: tuple[str, ...] = ()
     components: int = 1
     envelope: int = 640
+    update_deadline: int = 120
     slot_size: int = 4096
     store_entries: int = 16
     budget_default: int = BUDGET_DEFAULT
@@ -52,6 +53,7 @@ _ABOUT: Final[dict[str, tuple[str, tuple[int, int] | None]]] = {
     "allowed_hosts": ("hosts besides the file server's that updates may come from; `any` for all", None),
     "components": ("components of an update", (1, 16)),
     "envelope": ("bytes of an envelope", (64, 65_536)),
+    "update_deadline": ("seconds in which an update has to get its files", (1, 3600)),
     "slot_size": ("bytes of a slot", (64, 65_536)),
     "store_entries": ("entries of each key-value store", (1, 4096)),
     "budget_default": ("instructions of a run", (1, BUDGET_MAX)),

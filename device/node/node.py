@@ -168,7 +168,9 @@ class Node:
             self._fetch,
             lambda: self.trusted,
             self.identity,
-            limits=UpdateLimits(limits.envelope, limits.components, self._allowed_hosts()),
+            limits=UpdateLimits(
+                limits.envelope, limits.components, self._allowed_hosts(), limits.update_deadline
+            ),
             log=lambda text: self.log.add("info", "suit", text),
         )
         return Updates(installer, self.log, self._clock)

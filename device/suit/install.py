@@ -59,7 +59,7 @@ class ProgramHost(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpdateLimits:
-    """Bounds of one update: bytes of an envelope, components, hosts (None: any), seconds in all."""
+    """Bounds of one update: bytes of an envelope, components, hosts (None: any), seconds of all fetching."""
 
     envelope: int = 640
     components: int = 1
@@ -122,6 +122,7 @@ class Installer:
         self._identity = identity
         self._log = log
         self._running = False
+        self._until = 0.0
 
     @property
     def busy(self) -> bool:
@@ -136,15 +137,13 @@ class Installer:
         if self._running:
             raise refuse(Refusal.BUSY, "another update is under way")
         self._running = True
+        self._until = asyncio.get_running_loop().time() + self.limits.deadline_s
         self._set(Progress(state="manifest", url=url))
         self._log("suit_worker: started.")
         try:
-            async with asyncio.timeout(self.limits.deadline_s):
-                await self._update(url)
+            await self._update(url)
         except SuitError as error:
             self._failed(error)
-        except TimeoutError:
-            self._failed(_transport("the update took too long", _RIOT_TIMEOUT))
         except BaseException:
             self._failed(refuse(Refusal.STORAGE, "the update was abandoned"))
             raise
@@ -318,9 +317,17 @@ class Installer:
         self._log("Verified installed payload")
 
     async def _fetched(self, url: str, limit: int, over: Refusal) -> bytes:
-        """Fetch, with every way in which it can fail as a refusal; `over` is the class of too many bytes."""
+        """Fetch, with every way in which it can fail as a refusal; `over` is the class of too many bytes.
+
+        The deadline of the update is kept here, where it waits for others, and not over the commit: what
+        is in a slot is never reported as too late.
+        """
         try:
-            return await self._fetch(url, limit)
+            async with asyncio.timeout_at(self._until):
+                return await self._fetch(url, limit)
+        except TimeoutError:
+            late = f"the files did not come within {self.limits.deadline_s:g} s"
+            raise _transport(late, _RIOT_TIMEOUT, where=url) from None
         except TooLarge as error:
             raise refuse(over, error.detail, where=url) from error
         except RemoteError as error:

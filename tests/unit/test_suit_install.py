@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace as replace_fields
 from hashlib import sha256
 from typing import Any
 
@@ -277,8 +278,22 @@ async def test_a_cancelled_update_frees_the_installer(bench: Bench) -> None:
 async def test_an_update_ends_within_its_deadline(bench: Bench) -> None:
     bench.hold.clear()
     status = await bench.update()
-    assert (status.result, status.riot_code) == ("TRANSPORT", -110)
+    assert (status.result, status.riot_code, status.where) == ("TRANSPORT", -110, MANIFEST_URL)
+    assert "within 1 s" in (status.detail or "")
     assert bench.untouched()
+
+
+async def test_a_slow_commit_is_no_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = bench.replace
+
+    async def slow(prepared: Mapping[int, object], commit: Callable[[], None]) -> None:
+        await replace(prepared, commit)
+        await asyncio.sleep(0.3)  # beyond the deadline, after the program came into the slot
+
+    monkeypatch.setattr(bench, "replace", slow)
+    bench.installer.limits = replace_fields(bench.installer.limits, deadline_s=0.25)
+    assert (await bench.update()).result == "OK"
+    assert bench.slots.sequence_number == 7
 
 
 async def test_a_job_that_comes_during_the_download_keeps_its_slot(bench: Bench) -> None:
