@@ -103,10 +103,10 @@ def remote_error(answer: Message) -> RemoteError:
     status = answer.code.dotted
     problem = Problem.from_payload(answer.payload, answer.opt.content_format)
     if problem is None:
-        text = (
-            answer.payload[:200].decode("utf-8", "replace") if answer.payload else answer.code.name_printable
-        )
-        return RemoteError(text, status=status, title=answer.code.name_printable)
+        title = answer.code.name_printable
+        readable = answer.opt.content_format in (None, 0) and answer.payload
+        text = answer.payload[:200].decode("utf-8", "replace") if readable else title
+        return RemoteError(text, status=status, title=title)
     return RemoteError(
         problem.detail or problem.title,
         status=status,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from aiocoap.transports.generic_udp import GenericMessageInterface
 from aiocoap.transports.simple6 import MessageInterfaceSimple6
@@ -15,9 +16,41 @@ from device.transport.guard import fault_of, reset_for
 from device.transport.logs import CoapLog
 from device.transport.messages import BoundedMessages
 
+_OF_ANOTHER_PEER: Final = frozenset(
+    {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENOPROTOOPT}
+)
+"""What ICMP reports: the kernel gives it to whoever uses the socket next, whatever peer it is about."""
+
+
+class _Pending(Exception):
+    """A send failed with an error that may be another peer's."""
+
 
 class GuardedUdp6(MessageInterfaceUDP6):  # type: ignore[misc]  # aiocoap has no annotations
     """One AF_INET6 socket for IPv6 and IPv4, client and server."""
+
+    _first_try = False
+
+    def send(self, message: Any) -> None:
+        """Send a message; again, when an ICMP error was waiting that an earlier datagram has caused.
+
+        Without this a peer that is gone makes the next request to another one fail. Whose error it is comes
+        through the error queue all the same.
+        """
+        self._first_try = True
+        try:
+            super().send(message)
+        except _Pending:
+            super().send(message)
+        finally:
+            self._first_try = False
+
+    def error_received(self, exc: OSError) -> None:
+        """Take in an error of a send."""
+        if self._first_try and exc.errno in _OF_ANOTHER_PEER:
+            self._first_try = False
+            raise _Pending from exc
+        super().error_received(exc)
 
     @classmethod
     async def serve(

@@ -25,7 +25,12 @@ EXAMPLE = "examples/objects/hello.o"
 CLIENT = Path(sys.executable).with_name("client")
 # Not the usual ports: a testbed of the person who runs the tests may be up.
 SERVER_PORT = "15683"
-PORTS = {"MICROBPF_SERVER_PORT": SERVER_PORT, "MICROBPF_DEVICE_PORTS": "15710-15759"}
+IMAGE = "micro-bpf-fleet-test"
+SETTINGS = {
+    "MICROBPF_SERVER_PORT": SERVER_PORT,
+    "MICROBPF_DEVICE_PORTS": "15710-15759",
+    "MICROBPF_IMAGE": IMAGE,
+}
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1200)]
 
@@ -40,7 +45,7 @@ def _run(
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, **PORTS, **(env or {})},
+        env={**os.environ, **SETTINGS, **(env or {})},
         capture_output=True,
         text=True,
         timeout=900,
@@ -86,7 +91,7 @@ def testbed() -> Iterator[None]:
     if not _engine_runs():
         pytest.skip("no Docker engine: the compose testbed was NOT tested")
     compose("down", "-v", "--remove-orphans", check=False)
-    compose("build", "--quiet")
+    _run("docker", "image", "rm", "-f", IMAGE, check=False)  # the first `up` of the README finds none either
     try:
         compose("up", "-d", "--wait", "--wait-timeout", "120")
         yield
@@ -113,6 +118,12 @@ class TestTestbed:
     def test_three_devices_register_under_readable_names(self) -> None:
         names = {row["device"] for row in wait_for_devices(3)}
         assert names == {f"{PROJECT}-device-{index}" for index in (1, 2, 3)}
+
+    def test_the_client_finds_everything_as_it_was_started(self) -> None:
+        before = compose("ps", "-q").stdout.split()
+        assert before
+        client("devices")
+        assert compose("ps", "-q").stdout.split() == before
 
     def test_deploy_and_exec_on_all(self) -> None:
         rows = results(client("deploy", "--slot", "0", EXAMPLE, "-d", "all", "-o", "json").stdout)

@@ -253,6 +253,20 @@ async def test_a_request_that_was_given_up_does_not_hold_back_the_next(how: str)
         assert len(peer.requests) == before, "the first request is still being repeated"
 
 
+async def test_a_peer_that_is_gone_does_not_make_requests_to_others_fail() -> None:
+    async with served(mirror()) as (context, url):
+        gone = f"coap://127.0.0.1:{free_port()}"
+        for _ in range(20):
+            answers = await asyncio.gather(
+                *(ask(context, f"{to}/mirror") for to in (gone, url, url, gone, url)), return_exceptions=True
+            )
+            lost, first, second, lost_too, third = answers
+            assert isinstance(lost, TransportError)
+            assert isinstance(lost_too, TransportError)
+            for answer in (first, second, third):
+                assert isinstance(answer, Message), answer
+
+
 async def test_many_requests_at_once_are_bounded_and_all_answered() -> None:
     async with served(mirror()) as (context, url):
         answers = await asyncio.gather(*(ask(context, f"{url}/mirror") for _ in range(200)))
@@ -290,10 +304,11 @@ async def test_an_error_answer_becomes_a_remote_error() -> None:
     [
         (b"", None, "Forbidden"),
         (b"no entry", 0, "no entry"),
-        (b"\xff\x00", 257, "\ufffd\x00"),
+        (b"\xff\x00", 257, "Forbidden"),
+        (b"\xff\xfe", 0, "\ufffd\ufffd"),
         (b'{"title":"T","detail":"D","code":"c"}', 50, "D"),
     ],
-    ids=["empty", "text", "damaged problem", "JSON problem"],
+    ids=["empty", "text", "damaged problem", "damaged text", "JSON problem"],
 )
 async def test_a_foreign_error_answer_says_what_it_can(
     payload: bytes, content_format: int | None, detail: str
