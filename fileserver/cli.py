@@ -128,6 +128,9 @@ def printer(log_format: str) -> Say:
             line = json.dumps({"time": time.time(), "event": event, "text": text, **fields})
         else:
             line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-        print(line, file=stream, flush=True)
+        try:
+            print(line, file=stream, flush=True)
+        except OSError:  # nobody reads any more: that is no reason to stop serving
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     return say

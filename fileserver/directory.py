@@ -119,7 +119,8 @@ class Directory:
             self._clock() + lifetime,
         )  # fmt: skip
         self._by_id[made.id] = self._by_name[ep, sector] = made
-        self._log(f"{ep} registered at {base} for {lifetime} s")
+        moved = f", in place of {known.base}" if known is not None and known.base != base else ""
+        self._log(f"{ep} registered at {base} for {lifetime} s{moved}")
         self.changed()
         return made
 

@@ -50,6 +50,23 @@ def test_it_says_when_it_is_ready_and_stops_when_it_is_told(tmp_path: Path, numb
         assert (process.returncode, out, err) == (0, "fileserver stopped\n", "")
 
 
+async def test_it_serves_on_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    with running("--root", str(tmp_path), "--port", "0", "--bind", "127.0.0.1") as (process, line):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stderr.close()
+        url = line.split()[2]
+        context = await client_context()
+        for name in ("one.bin", "two.bin"):
+            answer = await upload(context, f"{url}/{name}", b"content")
+            assert answer.code.is_successful(), answer
+        await context.shutdown()
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 5) == 0
+        process.stdout = process.stderr = None
+
+
 def test_it_is_ready_soon(tmp_path: Path) -> None:
     best = 9.0
     for _ in range(3):
