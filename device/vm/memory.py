@@ -7,6 +7,7 @@ same regions at the same addresses, so pointer values are equal whatever runs th
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,8 +24,30 @@ EXTRA_BASE: Final = 0x20300000
 EXTRA_STRIDE: Final = 0x10000
 MAX_EXTRA_REGIONS: Final = 16
 MAX_REGION_BYTES: Final = 65_536
+MAP_START: Final = RODATA_BASE
+MAP_END: Final = EXTRA_BASE + MAX_EXTRA_REGIONS * EXTRA_STRIDE
+"""All regions lie in [MAP_START, MAP_END)."""
 FRAME_SIZE: Final = 512
 MAX_FRAMES: Final = 8
+_STACK_WINDOW: Final = 0x20100000
+_EXTRA_BASES: Final = tuple(EXTRA_BASE + k * EXTRA_STRIDE for k in range(MAX_EXTRA_REGIONS))
+WINDOWS: Final = (
+    RODATA_BASE,
+    DATA_BASE,
+    _STACK_WINDOW,
+    CONTEXT_BASE,
+    PACKET_VIEW_BASE,
+    PACKET_BUFFER_BASE,
+    *_EXTRA_BASES,
+)
+"""Where the places of the map begin; each holds one region at most and reaches up to the next."""
+STACK_PLACE: Final = WINDOWS.index(_STACK_WINDOW)
+CONTEXT_PLACE: Final = WINDOWS.index(CONTEXT_BASE)
+
+
+def window_of(address: int) -> int:
+    """The number of the place that an address lies in, or -1."""
+    return bisect_right(WINDOWS, address) - 1 if address < MAP_END else -1
 
 
 class Region:

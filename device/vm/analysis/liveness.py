@@ -1,0 +1,195 @@
+"""Which halves of which registers are still read: low and high 32 bits apart.
+
+A set of halves is a number: bit r is the low half of register r, bit r + HIGH_AT its high half. The halves
+matter because 32-bit code lives in 64-bit registers: where nobody reads the high half of a sum, the sum
+needs no carry into it. r10 is never written and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from device.vm.analysis.lift import Block, Unit
+from device.vm.decode import (
+    ALU,
+    ATOMIC,
+    ATOMIC_FETCH,
+    BRANCH,
+    CALL_HELPER,
+    CALL_LOCAL,
+    COMPARE_EXCHANGE,
+    CONSTANT,
+    DATA_ADDRESS,
+    EXIT,
+    JUMP,
+    LOAD,
+    LOAD_SIGNED,
+    MASK32,
+    RODATA_ADDRESS,
+    STORE,
+    Step,
+)
+from device.vm.isa import FRAME_POINTER, Sem
+
+HIGH_AT: Final = 16
+LOW: Final = tuple(0 if r == FRAME_POINTER else 1 << r for r in range(FRAME_POINTER + 1))
+HIGH: Final = tuple(bit << HIGH_AT for bit in LOW)
+BOTH: Final = tuple(low | high for low, high in zip(LOW, HIGH, strict=True))
+EVERYTHING: Final = sum(BOTH)
+ARGUMENTS: Final = sum(BOTH[1:6])
+RESULT: Final = BOTH[0]
+SAVED: Final = sum(BOTH[6:10])
+"""What a local call leaves as it was."""
+
+_BITWISE: Final = frozenset({Sem.AND, Sem.OR, Sem.XOR})
+_RING: Final = frozenset({Sem.ADD, Sem.SUB, Sem.MUL, Sem.NEG})
+_SHIFTS: Final = frozenset({Sem.LSH, Sem.RSH, Sem.ARSH})
+_EXTENDING: Final = frozenset({Sem.MOVSX8, Sem.MOVSX16, Sem.MOVSX32})
+_HALF: Final = 32
+
+CallNeeds = Callable[[int], int]
+"""The halves that a local function reads of what its caller has, by its first slot."""
+
+
+def before(step: Step, live: int, needs_of: CallNeeds, returned: int) -> int:
+    """What is live before a step, given what is live behind it.
+
+    `returned` are the argument registers that a caller may read when a function has returned.
+    """
+    case, sem, width, _, dst, src, off, imm, from_register = step
+    if case == ALU:
+        wanted = live & BOTH[dst]
+        live &= ~BOTH[dst]
+        if not wanted:
+            return live
+        return live | _operands(sem, width, wanted & HIGH[dst] != 0, dst, src if from_register else -1, imm)
+    if case in (LOAD, LOAD_SIGNED):
+        return live & ~BOTH[dst] | LOW[src]  # a load can fault, so it stays even when nobody reads dst
+    if case == STORE:
+        value = 0 if not from_register else BOTH[src] if width > _HALF else LOW[src]
+        return live | LOW[dst] | value
+    if case == BRANCH:
+        halves = BOTH if width > _HALF else LOW
+        return live | halves[dst] | (halves[src] if from_register else 0)
+    if case in (CONSTANT, DATA_ADDRESS, RODATA_ADDRESS):
+        return live & ~BOTH[dst]
+    if case == CALL_HELPER:
+        return live & ~RESULT | ARGUMENTS
+    if case == CALL_LOCAL:
+        return live & SAVED | needs_of(off)
+    if case == EXIT:
+        return RESULT | returned
+    if case == JUMP:
+        return live
+    if case == ATOMIC:
+        return live | LOW[dst] | (BOTH[src] if width > _HALF else LOW[src])
+    if case == ATOMIC_FETCH:
+        return live & ~BOTH[src] | LOW[dst] | (BOTH[src] if width > _HALF else LOW[src])
+    if case == COMPARE_EXCHANGE:
+        halves = BOTH if width > _HALF else LOW
+        return live & ~RESULT | halves[0] | halves[src] | LOW[dst]
+    return live
+
+
+def _operands(sem: Sem, width: int, high: bool, dst: int, src: int, imm: int) -> int:
+    """The halves that an ALU step reads; `high` says whether the high half of its result is read.
+
+    `src` is -1 where the second operand is the immediate, or where there is none.
+    """
+    full = width > _HALF
+    if sem is Sem.MOV or sem in _EXTENDING:
+        if src < 0:
+            return 0
+        return BOTH[src] if sem is Sem.MOV and full and high else LOW[src]
+    if sem in _SHIFTS:
+        return _shifted(sem, full, high, dst, src, imm)
+    if sem is Sem.AND and src < 0:
+        return (LOW[dst] if imm & MASK32 else 0) | (HIGH[dst] if full and high and imm >> _HALF else 0)
+    carries = sem not in _BITWISE and sem not in _RING
+    halves = BOTH if full and (high or carries) else LOW
+    return halves[dst] | (halves[src] if src >= 0 else 0)
+
+
+def _shifted(sem: Sem, full: bool, high: bool, dst: int, src: int, imm: int) -> int:
+    if not full:
+        return LOW[dst] | (LOW[src] if src >= 0 else 0)
+    if src >= 0:
+        return BOTH[dst] | LOW[src] if sem is not Sem.LSH or high else LOW[dst] | LOW[src]
+    count = imm & (2 * _HALF - 1)
+    if sem is Sem.LSH:
+        return BOTH[dst] if high and count < _HALF else LOW[dst]
+    return HIGH[dst] if count >= _HALF else BOTH[dst]
+
+
+def solve(unit: Unit, needs_of: CallNeeds, returned: int) -> list[int]:
+    """What is live at the end of every block of a unit; everything, where the exact engine takes over."""
+    blocks = unit.blocks
+    starts = [0] * len(blocks)
+    ends = [0] * len(blocks)
+    work = list(range(len(blocks)))
+    queued = bytearray(b"\1" * len(blocks))
+    while work:
+        number = work.pop()
+        queued[number] = 0
+        block = blocks[number]
+        live = ends[number] = _behind(block, starts)
+        for _, step in reversed(block.steps):
+            live = before(step, live, needs_of, returned)
+        if live != starts[number]:
+            starts[number] = live
+            for source in block.before:
+                if not queued[source]:
+                    queued[source] = 1
+                    work.append(source)
+    return ends
+
+
+def _behind(block: Block, starts: list[int]) -> int:
+    if block.leave >= 0:
+        return EVERYTHING
+    live = 0
+    for target in block.successors():
+        live |= starts[target]
+    return live
+
+
+def entering(unit: Unit, ends: list[int], needs_of: CallNeeds, returned: int) -> int:
+    """What is live where the unit begins."""
+    live = ends[0]
+    for _, step in reversed(unit.blocks[0].steps):
+        live = before(step, live, needs_of, returned)
+    return live
+
+
+def around_calls(units: Mapping[int, Unit]) -> tuple[dict[int, int], int]:
+    """For functions by their first slot: what each reads of its caller; and what callers read of theirs.
+
+    The second is one set for the whole program: every argument register that is read behind some local call.
+    Compilers read none, so that returns carry nothing but r0.
+    """
+    needs = dict.fromkeys(units, 0)
+    returned = 0
+    changed = True
+    while changed:
+        changed = False
+        for start, unit in units.items():
+            ends = solve(unit, needs.__getitem__, returned)
+            entered = entering(unit, ends, needs.__getitem__, returned)
+            behind = _behind_calls(unit, ends, needs.__getitem__, returned) & ARGUMENTS
+            if entered != needs[start] or behind | returned != returned:
+                needs[start] = entered
+                returned |= behind
+                changed = True
+    return needs, returned
+
+
+def _behind_calls(unit: Unit, ends: list[int], needs_of: CallNeeds, returned: int) -> int:
+    found = 0
+    for block, end in zip(unit.blocks, ends, strict=True):
+        live = end
+        for _, step in reversed(block.steps):
+            if step[0] == CALL_LOCAL:
+                found |= live
+            live = before(step, live, needs_of, returned)
+    return found

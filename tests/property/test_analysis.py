@@ -1,0 +1,224 @@
+"""What the analyses claim, held against what `switch` does: random programs, looked at before every step.
+
+A run with a budget of k ends with OUT_OF_INSTRUCTIONS before instruction k + 1 and shows all registers there,
+so that budgets 0, 1, 2, … show a whole run step by step.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from device.vm.analysis import intervals, liveness
+from device.vm.analysis.intervals import ANY, State
+from device.vm.analysis.lift import LEAVE, RETURN, TEST, Unit, lift
+from device.vm.analysis.structure import shape
+from device.vm.asm import assemble
+from device.vm.decode import decode_step
+from device.vm.faults import FaultCode
+from device.vm.isa import BY_OPCODE, SLOT_SIZE, TABLE, Form, Instruction, Op, Sem
+from device.vm.memory import CONTEXT_BASE, STACK_TOP
+from device.vm.program import Layout, Outcome, Program, Run, build_memory
+from device.vm.switch import SwitchEngine
+
+STEPS = 120
+PREAMBLE = 20
+"""Slots that set r0 to r9."""
+
+ALU = [op for op in TABLE if op.form in (Form.ALU_IMM, Form.ALU_REG, Form.ALU_UNARY, Form.BYTE_ORDER)]
+BRANCHES = [op for op in TABLE if op.form in (Form.BRANCH_IMM, Form.BRANCH_REG)]
+MEMORY = [op for op in TABLE if op.form in (Form.LOAD, Form.STORE_IMM, Form.STORE_REG, Form.ATOMIC)]
+JUMP = next(op for op in TABLE if op.sem is Sem.JA and op.form is Form.JUMP)
+EXIT = BY_OPCODE[0x95][0]
+WIDE = BY_OPCODE[0x18][0]
+CONSTANTS = (0, 1, 2, 3, 7, 8, 16, 31, 32, 33, 63, 64, 255, 4096, 2**31 - 1, -1, -2, -8, -(2**31))
+VALUES = (0, 1, 5, 255, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1, CONTEXT_BASE, CONTEXT_BASE + 9)
+
+
+def text_of(source: random.Random, values: list[int]) -> bytes:
+    """A program that sets r0 to r9 and goes on with anything."""
+    parts = [Instruction(0, WIDE, r, 0, 0, value).encode() for r, value in enumerate(values)]
+    length = source.randrange(3, 24)
+    body: list[Instruction] = []
+    for place in range(length):
+        kind = source.random()
+        op: Op = JUMP
+        dst, src = source.randrange(10), source.randrange(11)
+        off, imm = 0, source.choice(CONSTANTS)
+        if kind < 0.55:
+            op = source.choice(ALU)
+        elif kind < 0.75:
+            op, off = source.choice(BRANCHES), source.randrange(-place - 1, length - place)
+        elif kind < 0.93:
+            op, off = source.choice(MEMORY), source.choice((0, 0, 1, 4, 8, -8))
+            base = source.choice((1, 2, 10))
+            dst, src = (source.randrange(10), base) if op.form is Form.LOAD else (base, source.randrange(10))
+        elif kind < 0.97:
+            off = source.randrange(-place - 1, length - place)
+        else:
+            op = EXIT
+        body.append(shaped(Instruction(0, op, dst, src, off, imm)))
+    body.append(Instruction(0, EXIT, 0, 0, 0, 0))
+    return b"".join([*parts, *(one.encode() for one in body)])
+
+
+def shaped(one: Instruction) -> Instruction:
+    """With the fields that its form wants to be 0, and the selector of its row."""
+    op = one.op
+    fields = {"dst": one.dst, "src": one.src, "off": one.off, "imm": one.imm}
+    for name in op.form.zero:
+        fields[name] = 0
+    if op.form.selector is not None:
+        fields[op.form.selector] = op.select
+    return Instruction(0, op, fields["dst"], fields["src"], fields["off"], fields["imm"])
+
+
+def program_of(text: bytes) -> Program:
+    return Program(text, Layout.TEXT, b"\0" * 32)
+
+
+def run(text: bytes, budget: int) -> tuple[Outcome, bytes]:
+    context = bytearray(range(16))
+    program = program_of(text)
+    memory = build_memory(program, bytearray(), context)
+    outcome = SwitchEngine().run(program, Run(memory, budget=budget))
+    return outcome, bytes(context) + bytes(memory.stack.data)
+
+
+def trace(text: bytes) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """(slot, registers) before every step of a run."""
+    for budget in range(STEPS):
+        fault = run(text, budget)[0].fault
+        if fault is None or fault.code is not FaultCode.OUT_OF_INSTRUCTIONS:
+            return
+        yield fault.pc, tuple(value or 0 for value in fault.registers)
+
+
+def no_calls(start: int) -> int:
+    raise AssertionError(start)
+
+
+def unit_of(text: bytes, start: int) -> Unit:
+    unit = lift(lambda pc: decode_step(text, pc), len(text) // SLOT_SIZE, start)
+    assert unit is not None
+    return unit
+
+
+def states_by_slot(unit: Unit, entry: State) -> dict[int, State]:
+    """What is claimed before every step that is held to be reachable."""
+    claimed: dict[int, State] = {}
+    for block, known in zip(unit.blocks, intervals.solve(unit, shape(unit.blocks), entry, 0), strict=True):
+        if known is None:
+            continue
+        state = list(known)
+        for pc, step in block.steps:
+            claimed[pc] = list(state)
+            intervals.step_over(step, state, 0)
+        if block.end == LEAVE:
+            claimed[block.leave] = list(state)
+    return claimed
+
+
+@pytest.mark.parametrize("first", range(0, 400, 50))
+def test_registers_stay_within_their_intervals(first: int) -> None:
+    for seed in range(first, first + 50):
+        source = random.Random(seed)
+        text = text_of(source, [source.choice(VALUES) for _ in range(10)])
+        unit = unit_of(text, 0)
+        entry: State = [(0, 0, -1)] * 10 + [(STACK_TOP, STACK_TOP, -1)]
+        claimed = states_by_slot(unit, entry)
+        for pc, registers in trace(text):
+            assert pc in claimed, (seed, pc)
+            for register, (value, (low, high, _)) in enumerate(zip(registers, claimed[pc], strict=True)):
+                assert low <= value <= high, (seed, pc, register)
+
+
+@pytest.mark.parametrize("first", range(0, 400, 50))
+def test_what_is_dead_changes_nothing(first: int) -> None:
+    for seed in range(first, first + 50):
+        source = random.Random(seed)
+        values = [source.choice(VALUES) for _ in range(10)]
+        text = text_of(source, values)
+        unit = unit_of(text, PREAMBLE)
+        ends = liveness.solve(unit, no_calls, 0)
+        live = liveness.entering(unit, ends, no_calls, 0)
+        other = [
+            value ^ (0 if live & liveness.LOW[r] else source.getrandbits(32))
+            ^ (0 if live & liveness.HIGH[r] else source.getrandbits(32) << 32)
+            for r, value in enumerate(values)
+        ]  # fmt: skip
+        prefix = b"".join(Instruction(0, WIDE, r, 0, 0, value).encode() for r, value in enumerate(other))
+        one, memory = run(text, STEPS)
+        two, memory_too = run(prefix + text[PREAMBLE * SLOT_SIZE :], STEPS)
+        assert (one.r0, one.instructions, one.fault) == (two.r0, two.instructions, two.fault), seed
+        assert memory == memory_too, seed
+
+
+@pytest.mark.parametrize("first", range(0, 400, 50))
+def test_blocks_follow_each_other_as_the_run_does(first: int) -> None:
+    for seed in range(first, first + 50):
+        source = random.Random(seed)
+        text = text_of(source, [source.choice(VALUES) for _ in range(10)])
+        unit = unit_of(text, 0)
+        following: dict[int, set[int]] = {}
+        for block in unit.blocks:
+            places = [pc for pc, _ in block.steps] + ([block.leave] if block.end == LEAVE else [])
+            for pc, after in pairwise(places):
+                following.setdefault(pc, set()).add(after)
+            if places:
+                targets = {unit.blocks[number].start for number in block.successors()}
+                following.setdefault(places[-1], set()).update(targets)
+            assert block.end not in (RETURN, TEST) or block.steps
+        previous = None
+        for pc, _ in trace(text):
+            assert previous is None or pc in following[previous], (seed, previous, pc)
+            previous = pc
+
+
+@pytest.mark.parametrize("first", range(0, 400, 50))
+def test_every_block_has_one_place(first: int) -> None:
+    for seed in range(first, first + 50):
+        source = random.Random(seed)
+        unit = unit_of(text_of(source, [0] * 10), 0)
+        found = shape(unit.blocks)
+        for number in range(1, len(unit.blocks)):
+            assert found.dominator[number] < number
+        if not found.structured:
+            continue
+        placed = [label for labels in found.labels for label in labels]
+        assert sorted(placed) == sorted(found.labelled), seed
+        for number, labels in enumerate(found.labels):
+            inner, outer = labels[: found.inside[number]], labels[found.inside[number] :]
+            assert inner == sorted(inner)
+            assert outer == sorted(outer)
+            assert all(label > number for label in labels)
+
+
+def test_counters_do_not_wrap_and_pointers_stay_in_the_map() -> None:
+    """r2 walks through the context up to an end that nothing is known of, r3 counts."""
+
+    text = assemble(
+        "mov r3, 0\nlddw r2, 0x20200000\nmov r0, 0\nldxdw r4, [r10-8]\n"
+        "again: ldxb r5, [r2]\nadd r0, r5\nadd r2, 1\nadd r3, 1\njne r3, r4, again\nexit\n"
+    )
+    unit = unit_of(text, 0)
+    claimed = states_by_slot(unit, [ANY] * 10 + [(STACK_TOP, STACK_TOP, -1)])
+    last = claimed[max(claimed)]
+    assert last[2][1] < 2**30
+    assert last[3][1] < 2**64 - 1, "a counter from 0 in steps of 1 cannot get there"
+
+
+def test_what_functions_read_of_their_callers() -> None:
+    """main passes r1 and keeps r6; the callee reads r1 and r3; r2 is read behind the call."""
+    text = assemble(
+        "mov r6, 1\nmov r1, 2\ncall local callee\nadd r0, r6\nadd r0, r2\nexit\n"
+        "callee: mov r0, r1\nadd32 r0, r3\nexit\n"
+    )
+    callee = len(text) // SLOT_SIZE - 3
+    needs, returned = liveness.around_calls({0: unit_of(text, 0), callee: unit_of(text, callee)})
+    assert returned == liveness.BOTH[2]
+    assert needs[callee] == liveness.LOW[1] | liveness.BOTH[2] | liveness.LOW[3]
+    assert needs[0] == liveness.BOTH[2] | liveness.LOW[3]
