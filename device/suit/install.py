@@ -335,7 +335,7 @@ class Installer:
             raise _transport(f"{error.status} {error.detail}", code, where=url) from error
         except TransportError as error:
             code = _RIOT_TIMEOUT if error.code == "timeout" else Refusal.TRANSPORT.riot_code
-            raise _transport(error.detail, code, where=url) from error
+            raise _transport(error.detail, code, where=url, hint=error.hint) from error
         except MicroBpfError as error:
             raise _transport(error.detail, Refusal.TRANSPORT.riot_code, where=url) from error
 
@@ -365,12 +365,12 @@ class Installer:
         self.on_change()
 
 
-def _transport(detail: str, riot_code: int, *, where: str = "") -> SuitError:
+def _transport(detail: str, riot_code: int, *, where: str, hint: str = "") -> SuitError:
     return refuse(
         Refusal.TRANSPORT,
         detail,
         where=where,
-        hint="is the file server up, and the file there?",
+        hint=hint or "is the file server up, and the file there?",
         extra={"riot_code": riot_code},
     )
 
