@@ -38,12 +38,12 @@ nightly: $(STAMP)
 
 # A key pair for a client on the host; the devices of docker-compose.yml trust it through MICROBPF_TRUSTED.
 keys: keys/trusted/operator.pem.pub
+	@echo 'export MICROBPF_KEY=keys/operator/default.pem MICROBPF_TRUSTED=./keys/trusted'
 
 keys/trusted/operator.pem.pub: | $(STAMP)
 	mkdir -p keys/operator keys/trusted
 	$(BIN)/client keygen --to keys/operator/default.pem
 	cp keys/operator/default.pem.pub $@
-	@echo 'export MICROBPF_KEY=keys/operator/default.pem MICROBPF_TRUSTED=./keys/trusted'
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
