@@ -3,7 +3,8 @@
     survey ─▶ sequence number ─▶ sign and publish, one manifest per (srv, board) ─▶ pull ─▶ confirm
 
 A device that meanwhile took somebody else's update refuses with ROLLBACK and is tried again with a fresh
-number, a bounded number of times. What is reported as deployed is what was signed here, always.
+number, a bounded number of times. One that does not answer keeps nobody else from being updated. What is
+reported as deployed is what was signed here, always.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from client.pull import Pull, pull
 from client.release import Order, Publisher, release
 from client.remote import RemoteDevice
 from client.results import Outcome
-from client.sequence import Recipient, survey
+from client.sequence import Recipient, ask_each
 from client.steps import Step
 from device.api import DeviceInfo
 from device.errors import MicroBpfError
@@ -52,22 +53,23 @@ async def deploy(
     order: Order,
     targets: Sequence[Target],
     *,
-    known: Sequence[Recipient] | None = None,
+    known: Sequence[Outcome[Recipient]] | None = None,
     deadline_s: float = DEADLINE_S,
     on_done: OnDone | None = None,
 ) -> list[Outcome[Deployed]]:
     """Deploy an image to every target; an outcome for each, in order, and told to `on_done` as it comes.
 
-    `known` is what the targets just said of themselves, if they were asked already. Raises what ends it
-    for all before anything was triggered: TransportError when a target does not answer, SuitError for a
-    manifest that a target would refuse, the errors of the file server.
+    `known` is what the targets just said of themselves, if they were asked already. A target that does not
+    answer has that as its outcome. Raises what ends it for all before anything was triggered: SuitError for
+    a manifest that a target would refuse, the errors of the file server.
     """
     rounds = _Rounds(publisher, order, deadline_s, on_done or (lambda _outcome: None))
     async with publisher.connection.locks.hold(target.base for target in targets) as waited:
-        pending = list(known or ())
-        if known is None or waited:
+        asked = known
+        if asked is None or waited:
             need_srv = order.fetch_base is None
-            pending = await survey(publisher.connection, publisher.server, targets, need_srv=need_srv)
+            asked = await ask_each(publisher.connection, publisher.server, targets, need_srv=need_srv)
+        pending = rounds.first(targets, asked)
         while pending:
             pending = await rounds.next(pending)
     return [rounds.outcomes[target.base] for target in targets]
@@ -84,6 +86,13 @@ class _Rounds:
         self._deadline = self._start + deadline_s
         self._on_done = on_done
         self._attempt = 0
+
+    def first(self, targets: Sequence[Target], asked: Sequence[Outcome[Recipient]]) -> list[Recipient]:
+        """Those that answered; the others have come to their end."""
+        for target, outcome in zip(targets, asked, strict=True):
+            if outcome.error is not None:
+                self._end(target, Outcome(target.name, error=outcome.error))
+        return [outcome.value for outcome in asked if outcome.ok]
 
     async def next(self, recipients: Sequence[Recipient]) -> list[Recipient]:
         """Those that have to be tried again, with what they say of themselves now."""

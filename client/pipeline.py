@@ -18,7 +18,7 @@ from client.fleet import resolve
 from client.image import Packaged, prepare
 from client.release import Order, Publisher
 from client.results import Outcome
-from client.sequence import Recipient, survey
+from client.sequence import Recipient, ask_each
 from client.source import build_object
 from client.steps import Step, recorder
 
@@ -62,15 +62,15 @@ async def deploy_file(
     """Build (for a source), verify, sign, publish, install and confirm; an outcome for every device.
 
     `built` is an object that is being built already, `earlier` the steps told of that (read at the end, so
-    that it may still grow). Raises what ends it for all before anything changed:
+    that it may still grow). A device that does not answer has that as its outcome. Raises what ends it for
+    all before anything changed:
     BuildError, LoadError, VerifyError, ConfigError, TransportError, SuitError, RemoteError.
     """
     watcher = watcher or Watcher()
     steps: list[Step] = []
     recording = replace(publisher, on_step=recorder(steps, publisher.on_step))
-    packaged, recipients = await both(_prepare(recording, what, built), _ask(recording, what, watcher))
-    debug = DebugFiles(what.cache, publisher.connection, publisher.server)
-    keeping = asyncio.create_task(debug.keep(packaged.image, packaged.object, on_note=publisher.on_note))
+    packaged, (targets, known) = await both(_prepare(recording, what, built), _ask(recording, what, watcher))
+    keeping = asyncio.create_task(_keep_debug(publisher, what, packaged, known))
     order = Order(
         packaged,
         slot=what.slot,
@@ -82,8 +82,8 @@ async def deploy_file(
         outcomes = await deploy(
             recording,
             order,
-            [recipient.target for recipient in recipients],
-            known=recipients,
+            targets,
+            known=known,
             deadline_s=what.deadline_s,
             on_done=watcher.on_done,
         )
@@ -91,6 +91,15 @@ async def deploy_file(
     finally:
         keeping.cancel()
     return [_with_steps(outcome, [*earlier, *steps]) for outcome in outcomes]
+
+
+async def _keep_debug(
+    publisher: Publisher, what: Deployment, packaged: Packaged, known: Sequence[Outcome[Recipient]]
+) -> None:
+    """Keep the debug information, unless there is nobody to run the program: then nothing is published."""
+    if any(outcome.ok for outcome in known):
+        debug = DebugFiles(what.cache, publisher.connection, publisher.server)
+        await debug.keep(packaged.image, packaged.object, on_note=publisher.on_note)
 
 
 async def _prepare(publisher: Publisher, what: Deployment, built: Awaitable[bytes] | None) -> Packaged:
@@ -101,15 +110,17 @@ async def _prepare(publisher: Publisher, what: Deployment, built: Awaitable[byte
     return prepare(what.file, what.layout, on_step=publisher.on_step, built=content)
 
 
-async def _ask(publisher: Publisher, what: Deployment, watcher: Watcher) -> list[Recipient]:
+async def _ask(
+    publisher: Publisher, what: Deployment, watcher: Watcher
+) -> tuple[list[Target], list[Outcome[Recipient]]]:
     connection, server = publisher.connection, publisher.server
     targets = await resolve(connection, server, what.selectors)
     watcher.on_targets(targets)
-    recipients = await survey(connection, server, targets, need_srv=what.fetch_base is None)
-    for recipient in recipients:
-        if recipient.target.srv is None and what.fetch_base is None:
-            publisher.on_note(f"note: {recipient.target.name} {UNKNOWN_SRV} {server} (see --fetch-base)")
-    return recipients
+    known = await ask_each(connection, server, targets, need_srv=what.fetch_base is None)
+    for outcome in known:
+        if outcome.ok and outcome.value.target.srv is None and what.fetch_base is None:
+            publisher.on_note(f"note: {outcome.device} {UNKNOWN_SRV} {server} (see --fetch-base)")
+    return targets, known
 
 
 async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:

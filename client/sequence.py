@@ -32,17 +32,34 @@ async def survey(
 ) -> list[Recipient]:
     """Ask every target, in order. Raises the first error, naming all that did not answer.
 
+    This is for what needs all of them; see `ask_each`.
+    """
+    outcomes = await ask_each(connection, server, targets, need_srv=need_srv)
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    if failed:
+        raise _joined(failed, len(targets))
+    return [outcome.value for outcome in outcomes]
+
+
+async def ask_each(
+    connection: Connection, server: str, targets: Sequence[Target], *, need_srv: bool = True
+) -> list[Outcome[Recipient]]:
+    """Ask every target: what it says of itself, or why it says nothing, in the order of the targets.
+
     With `need_srv` the directory at `server` is asked for the `srv` of those that lack it; where it does not
     know or answer, they stay without.
     """
-    outcomes = await for_each(targets, lambda target: RemoteDevice(connection, target).info())
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
-    if failed:
-        raise _joined(failed, len(targets))
-    found = [Recipient(target, outcome.value) for target, outcome in zip(targets, outcomes, strict=True)]
-    if need_srv and any(target.srv is None for target in targets):
+
+    async def ask(target: Target) -> Recipient:
+        return Recipient(target, await RemoteDevice(connection, target).info())
+
+    found = await for_each(targets, ask)
+    if need_srv and any(outcome.ok and outcome.value.target.srv is None for outcome in found):
         known = await _srv_by_name(connection, server)
-        found = [_with_srv(recipient, known) for recipient in found]
+        found = [
+            replace(outcome, result=_with_srv(outcome.value, known)) if outcome.ok else outcome
+            for outcome in found
+        ]
     return found
 
 
@@ -59,7 +76,7 @@ def _with_srv(recipient: Recipient, known: dict[str, str]) -> Recipient:
     return replace(recipient, target=replace(target, srv=target.srv or known.get(recipient.info.name)))
 
 
-def _joined(failed: Sequence[Outcome[DeviceInfo]], total: int) -> MicroBpfError:
+def _joined(failed: Sequence[Outcome[Recipient]], total: int) -> MicroBpfError:
     first = failed[0].error
     assert first is not None  # noqa: S101  # only failures are passed
     if len(failed) == 1:

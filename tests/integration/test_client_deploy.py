@@ -237,13 +237,33 @@ def test_which_of_several_is_a_question(live: LiveFleet) -> None:
     assert "-d all" in result.stderr
 
 
-def test_a_device_that_has_gone_ends_it_before_anything_is_published(live: LiveFleet) -> None:
-    live.add("otter")
+def test_a_device_that_has_gone_stops_no_other(live: LiveFleet) -> None:
+    live.add("otter", "heron")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         gone = f"127.0.0.1:{silent.getsockname()[1]}"
-        entries = live.results("deploy", HELLO, "-d", "otter", "-d", gone, "--timeout", "0.5", code=3)
-    assert gone in entries[0]["error"]["detail"]
+        devices = ("-d", "otter", "-d", gone, "-d", "heron", "--timeout", "0.5")
+        entries = live.results("deploy", HELLO, *devices, code=3)
+        result = live.client("deploy", HELLO, *devices)
+    assert [(entry["device"], entry["ok"]) for entry in entries] == [
+        ("otter", True),
+        (gone, False),
+        ("heron", True),
+    ]
+    assert entries[1]["error"]["code"] == "timeout"
+    assert result.exit_code == 3
+    assert f"{gone}: timeout" in result.stderr.splitlines()
+    assert "2 of 3 updated" in result.stderr
+    assert "otter" in result.stdout
+    assert "heron" in result.stdout
+
+
+def test_where_nobody_answers_nothing_is_published(live: LiveFleet) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{silent.getsockname()[1]}"
+        (entry,) = live.results("deploy", HELLO, "-d", gone, "--timeout", "0.5", code=3)
+    assert (entry["device"], entry["ok"]) == (gone, False)
     assert live.served == {}
 
 

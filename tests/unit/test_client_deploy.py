@@ -229,17 +229,49 @@ async def test_a_fetch_base_stands_in_for_every_srv(bed: Bed) -> None:
     assert outcome.value.release.image_url.startswith("coap://gateway:99/program-0-1-")
 
 
-async def test_a_silent_device_ends_it_before_anything_is_published(tmp_path: Path) -> None:
+async def test_a_silent_device_is_its_own_failure_and_stops_no_other(tmp_path: Path) -> None:
+    bed = Bed(tmp_path, "native", "native", "native")
+    del bed.network.hosts["dev1"]
+    told: list[str | None] = []
+    outcomes = await deploy(
+        bed.publisher, Order(bed.packaged), bed.targets, on_done=lambda outcome: told.append(outcome.device)
+    )
+    assert [(outcome.device, int(outcome.exit)) for outcome in outcomes] == [
+        ("dev0", 0),
+        ("dev1", 3),
+        ("dev2", 0),
+    ]
+    assert isinstance(outcomes[1].error, TransportError)
+    assert sorted(map(str, told)) == ["dev0", "dev1", "dev2"]
+    assert [device.slots[0]["digest"] for device in (bed.devices[0], bed.devices[2])] == [
+        sha256(SEVEN).digest()
+    ] * 2
+    assert bed.devices[1].triggers == []
+
+
+async def test_a_silent_device_does_not_keep_the_others_from_their_srv(tmp_path: Path) -> None:
     bed = Bed(tmp_path, "native", "native")
     del bed.network.hosts["dev1"]
-    with pytest.raises(TransportError) as error:
-        await bed.deploy()
-    assert "dev1" in error.value.detail
+    bed.targets = [replace(target, srv=None) for target in bed.targets]
+    bed.files.links = '</r/1>;ep="dev0";base="coap://dev0";et="micro-bpf";srv="coap://inside"'
+    updated, silent = await bed.deploy()
+    assert updated.value.release.fetch_base == "coap://inside"
+    assert not silent.ok
+
+
+async def test_where_nobody_answers_nothing_is_published(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    bed.network.hosts = {"files": bed.files}
+    source = TestDebugFiles.OBJECT
+    outcomes = await deploy_file(bed.publisher, Deployment(source, ["one:5710", "two:5710"]))
+    assert [(outcome.device, outcome.ok) for outcome in outcomes] == [
+        ("one:5710", False),
+        ("two:5710", False),
+    ]
     assert bed.files.files == {}
-    assert bed.devices[0].triggers == []
 
 
-async def test_several_silent_devices_are_all_named(tmp_path: Path) -> None:
+async def test_what_needs_all_devices_names_all_that_are_silent(tmp_path: Path) -> None:
     bed = Bed(tmp_path, "native", "native", "native")
     del bed.network.hosts["dev1"], bed.network.hosts["dev2"]
     with pytest.raises(TransportError, match="2 of 3 devices do not answer: dev1, dev2"):
