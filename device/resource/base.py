@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from aiocoap import Code, Message
 from aiocoap.pipe import Pipe
-from aiocoap.resource import Resource
+from aiocoap.resource import PathCapable, Resource
 
-from device.errors import Incomplete, MalformedRequest, MethodNotAllowed
+from device.errors import Incomplete, MalformedRequest, MethodNotAllowed, PreconditionFailed
 from device.resource.problems import is_expected, place_of, problem_message, reference_of
 from device.resource.transfers import MAX_SZX, Transfers, revalidated
 from device.transport import awaiting_ack, tuning
@@ -52,6 +52,9 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
     `short_answers`  no method answers with more than three times a request: for servers with a
                    `SourceCheck`, which otherwise ask for an Echo before anything is changed.
     `rt`, `ct`, `if_`, `sz`   what `/.well-known/core` says of it.
+
+    Conditional requests are refused with 4.12, as no resource of this kind has anything to compare them with.
+    A `PathCapable` one sees to If-Match and If-None-Match itself: only it knows what lies below its path.
 
     `render_*(request)` gets the whole body in `request.payload` and returns the whole answer; block-wise
     slices, ETag (content hash), Size2 and 2.03 on a matching ETag are added here. The path in
@@ -132,6 +135,8 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
 
     async def _respond(self, request: Message) -> Message:
         method = self._method(request)
+        if not isinstance(self, PathCapable):
+            _check_conditions(request)
         if not _at_start(request):
             _check_block2(request)
             kept = self.transfers.kept_block(request)
@@ -206,6 +211,14 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
 
 def _at_start(request: Message) -> bool:
     return request.opt.block2 is None or request.opt.block2.block_number == 0
+
+
+def _check_conditions(request: Message) -> None:
+    """Do nothing on a condition that cannot be shown to hold (RFC 7252 section 5.10.8)."""
+    if request.opt.if_match:
+        raise PreconditionFailed("no conditions are kept here", where="If-Match", hint="leave the option out")
+    if request.opt.if_none_match:
+        raise PreconditionFailed("this resource exists", where="If-None-Match", hint="leave the option out")
 
 
 def _check_block2(request: Message) -> None:

@@ -44,12 +44,20 @@ class BoundedSite(Site):  # type: ignore[misc]  # aiocoap has no annotations
             check_options(request)
             child = self.child(request.opt.uri_path)
         except MicroBpfError as error:
-            pipe.add_response(problem_message(error, request.opt.accept), is_last=True)
+            pipe.add_response(self._refusal(request, error), is_last=True)
             return
         if self._check is not None and not self._check.verified(request):
             await self._answer_unverified(pipe, child, self._check)
         else:
             await child.render_to_pipe(pipe)
+
+    def _refusal(self, request: Message, error: MicroBpfError) -> Message:
+        """What is wrong with a request; to an unverified address only if that is short."""
+        answer = problem_message(error, request.opt.accept)
+        check = self._check
+        if check is None or check.verified(request) or check.permits(request, answer):
+            return answer
+        return check.challenge(request)
 
     async def _answer_unverified(self, pipe: Pipe, child: BoundedResource, check: SourceCheck) -> None:
         """A short answer, or the question whether the sender is there.

@@ -491,6 +491,30 @@ async def test_critical_options(options: list[tuple[int, bytes]], code: str) -> 
         assert (await send(b.context, message)).code.dotted == code
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("if_match", [b"zzzz"]), ("if_match", [b"one", b"two"]), ("if_match", [b""]), ("if_none_match", True)],
+    ids=["If-Match", "several", "anything", "If-None-Match"],
+)
+@pytest.mark.parametrize("code", [Code.GET, Code.PUT, Code.POST, Code.DELETE])
+async def test_a_conditional_request_is_refused_and_not_carried_out(
+    code: Code, option: str, value: Any
+) -> None:
+    async with bench() as b:
+        message = parse_url(f"{b.url}/s").message(code, b"changed")
+        setattr(message.opt, option, value)
+        answer = await send(b.context, message)
+        assert answer.code == Code.PRECONDITION_FAILED
+        assert (b.store.content, b.store.calls, b.log) == (LONG, 0, [])
+
+
+async def test_a_condition_is_refused_at_the_first_block() -> None:
+    async with bench() as b:
+        message = block1(f"{b.url}/s", b"x" * 200, 0, if_none_match=True)
+        assert (await send(b.context, message)).code == Code.PRECONDITION_FAILED
+        assert not b.transfers._uploads
+
+
 # /.well-known/core
 
 
@@ -541,6 +565,43 @@ async def test_an_unverified_source_gets_short_answers_or_a_question() -> None:
         answer = await request(b.context, url.message(Code.GET), timeout_s=5)
         assert (answer.code, answer.payload) == (Code.CONTENT, LONG)
         assert (await plain(Code.POST, "s")).code == Code.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "code"),
+    [
+        ("nope", [], "4.04"),
+        ("", [], "4.04"),
+        ("s", [(9, b"")], "4.02"),
+        ("s", [(39, b"http")], "5.05"),
+    ],
+    ids=["path", "root", "option", "proxy"],
+)
+async def test_an_unverified_source_gets_no_long_refusal_either(
+    path: str, options: list[tuple[int, bytes]], code: str
+) -> None:
+    async with bench(check=SourceCheck()) as b:
+
+        async def plain(**more: Any) -> tuple[Message, Message]:
+            message = parse_url(f"{b.url}/{path}").message(Code.GET, **more)
+            for number, value in options:
+                message.opt.add_option(OptionNumber(number).create_option(decode=value))
+            running = b.context.request(message, handle_blockwise=False)
+            return message, await asyncio.wait_for(running.response, 5)
+
+        asking, challenge = await plain()
+        assert (challenge.code, len(challenge.opt.echo)) == (Code.UNAUTHORIZED, 12)
+        assert len(challenge.payload) <= 3 * len(asking.encode())
+        _, answer = await plain(echo=challenge.opt.echo)
+        assert answer.code.dotted == code
+        assert (await plain())[1].code.dotted == code, "the address is known now"
+
+
+async def test_a_refusal_that_is_short_for_its_request_needs_no_proof() -> None:
+    async with bench(check=SourceCheck()) as b:
+        message = parse_url(f"{b.url}/nope").message(Code.PUT, b"x" * 200)
+        answer = await asyncio.wait_for(b.context.request(message, handle_blockwise=False).response, 5)
+        assert answer.code == Code.NOT_FOUND
 
 
 @pytest.mark.parametrize("echo", [b"x", b"\x00" * 12, b"y" * 40], ids=["short", "zeros", "long"])
