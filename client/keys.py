@@ -78,13 +78,24 @@ def _encrypted(path: Path) -> bool:
 
 
 def read_passphrase(path: Path) -> bytes:
-    """The first line of a pass-phrase file, without its end. Raises ConfigError."""
+    """The first line of a pass-phrase file, without its end. Raises ConfigError, also when it is empty.
+
+    An empty pass phrase would leave a key unencrypted that its owner takes for encrypted.
+    """
     try:
-        return path.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
+        passphrase = path.read_bytes().split(b"\n", 1)[0].rstrip(b"\r")
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror or error}", code="file", where=str(path)
         ) from error
+    if not passphrase:
+        raise ConfigError(
+            f"the pass phrase in {path} is empty",
+            code="passphrase",
+            where=str(path),
+            hint="it is the file's first line; leave --pass-file out for a key without one",
+        )
+    return passphrase
 
 
 def generate(path: Path, passphrase: bytes | None = None) -> Path:
