@@ -16,6 +16,9 @@ from device.errors import TransportError
 QUIET_S: Final = 20.0
 """Seconds without a notification after which a device is asked: it may have gone, or a datagram was lost."""
 
+FIRST: Final = 1
+"""The number of a device's first line."""
+
 _LARGE_PAGE: Final = 32
 _PAUSE_S: Final = (0.5, 10.0)
 _BETWEEN_S: Final = 0.2
@@ -30,15 +33,18 @@ class Entry:
 
 
 class Cursor:
-    """How far one device's log has been read. `next` is the number of the next line wanted."""
+    """How far one device's log has been read. `next` is the number of the next line wanted.
+
+    Devices number lines from 1 on: no line is missing before it.
+    """
 
     def __init__(self, since: int = 0) -> None:
-        self.next = since
+        self.next = max(since, FIRST)
 
     def take(self, page: LogPage) -> Entry:
         """What a page says that was not seen yet. A log that begins anew is read from its beginning."""
         if page.next < self.next:
-            self.next = 0
+            self.next = FIRST
         fresh = tuple(line for line in page.lines if line.seq >= self.next)
         missed = max(0, fresh[0].seq - self.next) if fresh else 0
         self.next = max(self.next, page.next)

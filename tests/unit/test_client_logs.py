@@ -15,6 +15,8 @@ from client.logs import Cursor, Entry, follow, read
 from client.remote import RemoteDevice
 from device.api import LogLine, LogPage
 from device.errors import TransportError
+from device.log import DeviceLog
+from device.node.clock import BootClock
 from tests.unit.client_fakes import FakeNetwork, content
 
 
@@ -31,10 +33,12 @@ def numbers(entry: Entry) -> list[int]:
 
 
 PAGES: list[tuple[str, list[LogPage], list[tuple[list[int], int]]]] = [
-    ("growing", [page(0, 2), page(0, 3), page(2, 5)], [([0, 1], 0), ([2], 0), ([3, 4], 0)]),
-    ("nothing new", [page(0, 2), page(0, 2)], [([0, 1], 0), ([], 0)]),
-    ("gap", [page(0, 2), page(5, 7)], [([0, 1], 0), ([5, 6], 3)]),
-    ("restart", [page(0, 9), page(0, 2)], [([*range(9)], 0), ([0, 1], 0)]),
+    ("growing", [page(1, 3), page(1, 4), page(3, 6)], [([1, 2], 0), ([3], 0), ([4, 5], 0)]),
+    ("nothing new", [page(1, 3), page(1, 3)], [([1, 2], 0), ([], 0)]),
+    ("gap", [page(1, 3), page(6, 8)], [([1, 2], 0), ([6, 7], 3)]),
+    ("gap at the beginning", [page(4, 6)], [([4, 5], 3)]),
+    ("nothing logged yet", [page(1, 1), page(1, 2)], [([], 0), ([1], 0)]),
+    ("restart", [page(1, 10), page(1, 3)], [([*range(1, 10)], 0), ([1, 2], 0)]),
 ]
 
 
@@ -46,7 +50,15 @@ def test_every_line_is_shown_once(pages: list[LogPage], shown: list[tuple[list[i
 
 
 def test_since() -> None:
-    assert numbers(Cursor(2).take(page(0, 4))) == [2, 3]
+    assert numbers(Cursor(2).take(page(1, 4))) == [2, 3]
+
+
+def test_a_device_numbers_its_lines_as_a_cursor_expects() -> None:
+    log = DeviceLog(BootClock())
+    for text in ("booted", "ready"):
+        log.add("info", "node", text)
+    entry = Cursor().take(log.page(0))
+    assert (len(entry.lines), entry.missed) == (2, 0)
 
 
 class LiveLog(FakeNetwork):
@@ -54,7 +66,7 @@ class LiveLog(FakeNetwork):
 
     def __init__(self, notifications: int, lose_after: int | None = None) -> None:
         super().__init__()
-        self.length = 1
+        self.length = 2
         self.notifications = notifications
         self.lose_after = lose_after
         self.observed = 0
@@ -102,13 +114,13 @@ async def followed(network: LiveLog, count: int) -> tuple[list[int], list[str]]:
 
 async def test_lines_come_as_they_are_written() -> None:
     seen, notes = await followed(LiveLog(3), 4)
-    assert seen[:4] == [0, 1, 2, 3]
+    assert seen[:4] == [1, 2, 3, 4]
     assert notes == []
 
 
 async def test_a_device_that_goes_away_is_waited_for() -> None:
     seen, notes = await followed(LiveLog(4, lose_after=2), 6)
-    assert seen[:6] == [0, 1, 2, 3, 4, 5]
+    assert seen[:6] == [1, 2, 3, 4, 5, 6]
     assert "otter: gone" in notes[0]
 
 
@@ -122,10 +134,10 @@ async def test_long_pages_are_not_observed_for_ever() -> None:
 async def test_a_silent_observation_is_checked() -> None:
     network = LiveLog(0)
     seen, _ = await followed(network, 1)
-    network.length = 2
-    assert seen == [0]
+    network.length = 3
+    assert seen == [1]
     more, _ = await followed(network, 2)
-    assert more == [0, 1]
+    assert more == [1, 2]
 
 
 async def test_a_device_that_is_not_there_at_first_is_an_error() -> None:
