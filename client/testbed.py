@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
@@ -118,7 +118,7 @@ class Testbed:
                 stdout=asyncio.subprocess.PIPE if program == "fileserver" else log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=_environment(os.environ),
             )
         self._processes.append(process)
 
@@ -163,6 +163,12 @@ class Testbed:
         for processes in (devices, server):
             await _end(processes)
         await self._stack.aclose()
+
+
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    """What the processes see: our modules, and no MICROBPF_* setting meant for the operator's own devices."""
+    kept = {name: value for name, value in own.items() if not name.startswith("MICROBPF_")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 async def _end(processes: Sequence[asyncio.subprocess.Process]) -> None:

@@ -136,3 +136,16 @@ async def test_a_device_that_does_not_start_is_named_and_nothing_stays(
             pytest.fail("it started")
     assert "not a name" in failed.value.hint
     nothing_left(tmp_path)
+
+
+async def test_settings_for_the_operators_own_devices_are_not_the_testbeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    state = tmp_path / "state"
+    for name, value in {"STATE": str(state), "ADVERTISE": "coap://nowhere", "NAME": "mine"}.items():
+        monkeypatch.setenv(f"MICROBPF_{name}", value)
+    async with Testbed(["otter"]) as testbed:
+        assert [target.name for target in testbed.targets] == ["otter"]
+        assert "nowhere" not in testbed.targets[0].base
+    nothing_left(tmp_path)
