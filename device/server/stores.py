@@ -27,14 +27,17 @@ class StoreResource(MapResource):
     def __init__(self, transfers: Transfers, store: MemoryStore) -> None:
         super().__init__(transfers)
         self._store = store
-        self._shown = store.entries()
+        self._told: dict[int, int] | None = None
+        self._apart = False
 
     async def render_get(self, request: Message) -> Message:
         """The entries, in ascending order of their keys."""
         content_format = answer_format(request)
-        self._shown = self._store.entries()
-        entries = {str(key): value for key, value in self._shown.items()}
-        return answer(StoreListing(self._store.capacity, entries), content_format)
+        entries = self._store.entries()
+        if request.opt.observe == 0:
+            self._tell(entries)
+        shown = {str(key): value for key, value in entries.items()}
+        return answer(StoreListing(self._store.capacity, shown), content_format)
 
     async def render_put(self, request: Message) -> Message:
         """Set entries, delete those that are null; all or nothing."""
@@ -43,9 +46,18 @@ class StoreResource(MapResource):
         return Message(code=Code.CHANGED)
 
     def poll(self) -> None:
-        """Tell observers, if the store is not what was last shown: programs write to it as well."""
-        if self.observers and self._store.entries() != self._shown:
-            self.updated_state()
+        """Tell observers, if the store is not what they were last told: programs write to it as well."""
+        if self._told is None or (self._told == self._store.entries() and not self._apart):
+            return
+        # Each of them reads the store when its turn comes, and is then up to date again.
+        self._told = None
+        self._apart = False
+        self.updated_state()
+
+    def _tell(self, entries: dict[int, int]) -> None:
+        """Remember what an observer gets. One that came during a run may know more than the others do."""
+        self._apart = self._apart or (self._told is not None and self._told != entries)
+        self._told = entries
 
 
 def changes_of(value: Any) -> dict[int, int | None]:

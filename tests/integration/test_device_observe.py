@@ -98,6 +98,27 @@ async def test_stores_are_watched_whoever_writes() -> None:
             assert len(shared.seen) == heard, "nothing happened to this store"
 
 
+async def test_who_only_reads_takes_nothing_from_observers() -> None:
+    async with device() as bench, observing(bench, "/store/slots/0") as watched:
+        executor = bench.node.executor
+        executor.local_store(0).store(7, 8)  # as a program does it, whose run ends later
+        assert (await bench.get("/store/slots/0")).value["entries"] == {"7": 8}
+        executor.on_change(0)
+        await watched.until(lambda value: value["entries"] == {"7": 8})
+
+
+async def test_an_observer_that_comes_during_a_run_hears_what_is_taken_back() -> None:
+    async with device() as bench, observing(bench, "/store/slots/0") as early:
+        executor = bench.node.executor
+        executor.local_store(0).store(7, 8)
+        async with observing(bench, "/store/slots/0") as late:
+            assert late.last["entries"] == {"7": 8}
+            executor.local_store(0).update({7: None})
+            executor.on_change(0)
+            await late.until(lambda value: value["entries"] == {})
+            assert early.last["entries"] == {}
+
+
 async def test_the_log_is_followed_without_gaps_from_any_thread() -> None:
     async with device() as bench:
         page = (await bench.get("/log")).value
