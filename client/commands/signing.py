@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +65,33 @@ def signer_of(key: str | None, pass_file: Path | None) -> Signer:
 
 
 def _ask(path: Path) -> bytes:
-    text: str = click.prompt(f"Pass phrase of {path}", hide_input=True, err=True)
-    return text.encode()
+    return ask_passphrase(f"Pass phrase of {path}")
+
+
+def ask_passphrase(text: str, *, confirm: bool = False) -> bytes:
+    """Ask for a pass phrase on the terminal. Raises ConfigError when nobody is there to say it."""
+    from getpass import GetPassWarning
+
+    from device.errors import ConfigError
+
+    nobody = ConfigError(
+        "a pass phrase is needed, and there is no terminal to ask for it",
+        code="passphrase",
+        hint="put it into a file, and name that with --pass-file",
+    )
+    if sys.stdin is None:
+        raise nobody
+    try:
+        with warnings.catch_warnings():
+            # Without a terminal it is read from stdin, which a script may mean.
+            warnings.simplefilter("ignore", GetPassWarning)
+            said: str = click.prompt(text, hide_input=True, confirmation_prompt=confirm, err=True)
+    except click.Abort as ended:
+        # click makes the same of Ctrl-C and of the end of the input.
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise nobody from None
+    return said.encode()
 
 
 def sequence_of(text: str | None) -> int | None:
@@ -100,7 +127,7 @@ def keygen_command(ui: Ui, to: str | None, pass_file: Path | None, encrypt: bool
     if pass_file is not None:
         passphrase = read_passphrase(pass_file)
     elif encrypt:
-        passphrase = click.prompt("Pass phrase", hide_input=True, confirmation_prompt=True, err=True).encode()
+        passphrase = ask_passphrase("Pass phrase", confirm=True)
     path = key_path(to)
     public = generate(path, passphrase)
     ui.note(f"devices trust it once {public.name} lies in their directory of trusted keys: device --keys DIR")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from client.cli import cli
-from client.keys import load_signer, read_passphrase
+from client.commands.signing import ask_passphrase
+from client.keys import generate, load_signer, read_passphrase
 from device.errors import ConfigError
 
 SAID: list[tuple[str, bytes, bytes]] = [
@@ -51,3 +54,52 @@ def test_what_a_pass_file_encrypts_is_encrypted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="pass phrase"):
         load_signer(key)
     assert load_signer(key, passphrase=b"open sesame").path == key
+
+
+def encrypted(tmp_path: Path) -> Path:
+    key = tmp_path / "locked.pem"
+    generate(key, b"open sesame")
+    return key
+
+
+PROMPTS: list[tuple[str, list[str]]] = [
+    ("signing", ["publish", __file__, "--seq", "1", "--key"]),
+    ("making a key", ["keygen", "--encrypt", "--to"]),
+]
+
+
+@pytest.mark.parametrize("arguments", [row[1] for row in PROMPTS], ids=[row[0] for row in PROMPTS])
+@pytest.mark.parametrize("stdin", ["empty", "closed"])
+def test_without_a_terminal_the_pass_phrase_is_asked_of_a_file(
+    tmp_path: Path, arguments: list[str], stdin: str
+) -> None:
+    key = encrypted(tmp_path) if arguments[0] == "publish" else tmp_path / "new.pem"
+    command = [sys.executable, "-m", "client.cli", *arguments, str(key)]
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh"] if stdin == "closed" else []
+    done = subprocess.run(
+        [*shell, *command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # no terminal to fall back on either
+    )
+    assert done.returncode == 2
+    assert "there is no terminal to ask for it [passphrase]" in done.stderr
+    assert "--pass-file" in done.stderr
+    assert "internal" not in done.stderr
+
+
+def test_ctrl_c_at_the_prompt_is_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_text: str) -> str:
+        raise KeyboardInterrupt
+
+    key = encrypted(tmp_path)
+    monkeypatch.setattr("click.termui.hidden_prompt_func", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ask_passphrase(f"Pass phrase of {key}")
+
+
+def test_what_is_said_at_the_prompt_opens_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("click.termui.hidden_prompt_func", lambda _text: "open sesame")
+    assert ask_passphrase("Pass phrase") == b"open sesame"
