@@ -119,6 +119,8 @@ def compile_source(
         )
     if not path.is_file():
         raise BuildError(f"no such source file: {path}", code="build-source", where=str(path))
+    if suffix in SOURCE_SUFFIXES and path.stat().st_size == 0:
+        raise BuildError(f"{path.name} is empty", code="build-source", where=str(path))
     if suffix in ASSEMBLER_SUFFIXES:
         built, maker, warnings = _assemble(path), "assembler", ""
     elif suffix in SOURCE_SUFFIXES:

@@ -51,13 +51,12 @@ def build_command(ui: Ui, source: Path, to: Path | None, cpu: str) -> int:
 
     Uses clang from the path, else the ziglang package; with debug information.
     """
-    from client.source import build_object
+    from client.source import build_file
 
     target = to or source.with_suffix(".o")
-    built = build_object(source, cpu=cpu, on_step=ui.step, on_note=ui.note)
-    write(target, built)
-    result = {"object": str(target), "size": len(built)}
-    return ui.finish([Outcome(None, result)], lambda _: [f"{target}  {size(len(built))}"])
+    length = build_file(source, target, cpu=cpu, on_step=ui.step, on_note=ui.note)
+    result = {"object": str(target), "size": length}
+    return ui.finish([Outcome(None, result)], lambda _: [f"{escape(target)}  {size(length)}"])
 
 
 def _builds(ui: Ui) -> OnStep:

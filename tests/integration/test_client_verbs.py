@@ -22,6 +22,17 @@ def live(tmp_path: Path) -> Iterator[LiveFleet]:
         yield fleet
 
 
+NO_SOURCES: list[tuple[str, bytes, int, str]] = [
+    ("notes.txt", b"buy milk\n", 2, "notes.txt is no source that can be built"),
+    ("no-suffix", b"int f(void) { return 0; }\n", 2, "sources end in .c"),
+    ("object.bin", b"\x7fELF", 2, "object.bin is no source"),
+    ("empty.c", b"", 1, "empty.c is empty"),
+    ("empty.s", b"", 1, "empty.s is empty"),
+    ("garbage.c", bytes(range(256)), 1, "error"),
+    ("garbage.s", bytes(range(256)), 1, "garbage.s is not UTF-8 text"),
+]
+
+
 def deployed(live: LiveFleet, name: str, *options: str) -> LiveFleet:
     """A fleet with an example in slot 0 of its devices (all of them, unless `options` say otherwise)."""
     live.results("deploy", OBJECTS / f"{name}.o", *(options or ("-d", "all")))
@@ -332,6 +343,27 @@ class TestLocally:
         (run,) = live.results("run", tmp_path / "seven.o")
         assert run["result"]["r0_signed"] == 7
         assert live.client("build", source, "--to", tmp_path / "no" / "such" / "folder").exit_code == 2
+        assert live.client("build", source, "--to", source).exit_code == 2
+        assert source.read_text() == "mov r0, 7\nexit\n"
+
+    @pytest.mark.parametrize(
+        ("name", "content", "code", "said"), NO_SOURCES, ids=[row[0] for row in NO_SOURCES]
+    )
+    def test_what_is_no_source_is_not_built(
+        self, live: LiveFleet, tmp_path: Path, name: str, content: bytes, code: int, said: str
+    ) -> None:
+        if name == "garbage.c":
+            pytest.importorskip("ziglang")
+        source, target = tmp_path / name, tmp_path / "out.o"
+        source.write_bytes(content)
+        target.write_bytes(b"from before")
+        result = live.client("build", source, "--to", target)
+        assert (result.exit_code, result.stdout) == (code, "")
+        assert said in result.stderr
+        assert "internal" not in result.stderr
+        assert target.read_bytes() == b"from before"
+        assert sorted(path.name for path in tmp_path.glob("*.o")) == ["out.o"]
+        assert list(tmp_path.glob(".out.o*")) == []
 
 
 def started(live: LiveFleet, *arguments: str) -> subprocess.Popen[str]:
