@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gc
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
+
+from client.settings import INTERRUPTED
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "build": ("local", "Compile C, C++ or assembler text into an eBPF object."),
@@ -47,6 +49,14 @@ class Verbs(click.Group):
         command = getattr(module, f"{cmd_name}_command")
         assert isinstance(command, click.Command)  # noqa: S101  # the table above names commands only
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. Ctrl-C ends it with one line and its own code, also during imports."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of verbs in `client --help`."""

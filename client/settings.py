@@ -7,3 +7,6 @@ from typing import Final
 SERVER_VARIABLE: Final = "MICROBPF_SERVER"
 DEVICE_VARIABLE: Final = "MICROBPF_DEVICE"
 DEFAULT_SERVER: Final = "coap://localhost"
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as shells have it."""

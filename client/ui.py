@@ -23,6 +23,10 @@ Render = Callable[[Any], Iterable[str]]
 Explain = Callable[[MicroBpfError], Iterable[str]]
 
 
+class OutputError(Exception):
+    """Data could not be written: the disk is full, say. It is no device's failure, and ends the command."""
+
+
 class Ui:
     """One command's output. `quiet` silences notes and steps, never data and errors."""
 
@@ -61,8 +65,13 @@ class Ui:
         return self._progress
 
     def data(self, text: str) -> None:
-        """A line of data."""
-        click.echo(text, color=self._color)
+        """A line of data. Raises OutputError, and BrokenPipeError when the reader has seen enough."""
+        try:
+            click.echo(text, color=self._color)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(error.strerror or str(error)) from error
 
     def note(self, text: str) -> None:
         """A remark for people."""

@@ -11,10 +11,10 @@ from typing import Final
 import click
 
 from client.results import Outcome
-from client.ui import Ui
-from device.errors import MicroBpfError
+from client.settings import INTERRUPTED
+from client.ui import OutputError, Ui
+from device.errors import ConfigError, MicroBpfError
 
-INTERRUPTED: Final = 130
 READER_GONE: Final = 141
 
 
@@ -25,6 +25,13 @@ class InternalError(MicroBpfError):
     default_code = "internal"
 
 
+class OutputLostError(ConfigError):
+    """Standard output takes no more: the operator gave us a full disk, say."""
+
+    title = "Output failed"
+    default_code = "output"
+
+
 def run_framed(ui: Ui, command: Callable[[], int | None]) -> int:
     """Run a command; errors become output and exit codes, never tracebacks (unless --debug asks for one)."""
     try:
@@ -33,13 +40,15 @@ def run_framed(ui: Ui, command: Callable[[], int | None]) -> int:
         return ended.exit_code
     except click.ClickException:
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         ui.note("interrupted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line, no traceback
         found = innermost(error)
         if isinstance(found, BrokenPipeError):
             return _reader_gone()
+        if isinstance(found, OutputError):
+            return _output_full(ui, found)
         if isinstance(found, MicroBpfError):
             return ui.finish([Outcome(None, error=found)])
         if ui.debugging:
@@ -51,9 +60,21 @@ def run_framed(ui: Ui, command: Callable[[], int | None]) -> int:
 
 def _reader_gone() -> int:
     """Whoever read our output has seen enough (`client logs | head`): end as other tools do, in silence."""
-    # What is still buffered would raise once more when the interpreter ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard_output()
     return READER_GONE
+
+
+def _output_full(ui: Ui, error: OutputError) -> int:
+    """Data that could not be written is told on stderr, in JSON too: stdout takes no more."""
+    _discard_output()
+    outcome: Outcome[None] = Outcome(None, error=OutputLostError(str(error)))
+    ui.error(outcome)
+    return int(outcome.exit)
+
+
+def _discard_output() -> None:
+    """What is still buffered would raise once more when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def innermost(error: BaseException) -> BaseException:

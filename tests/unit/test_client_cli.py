@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from client.cli import VERBS, cli
-from client.commands.frame import INTERRUPTED, run_framed
+from client.commands.frame import run_framed
+from client.settings import INTERRUPTED
 from client.ui import Ui
 from device.errors import ConfigError, TransportError
 
@@ -123,6 +125,30 @@ def test_errors_are_json_where_json_is_wanted(capsys: pytest.CaptureFixture[str]
 def test_an_interruption_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = framed(capsys, KeyboardInterrupt())
     assert (code, out, err) == (INTERRUPTED, "", "interrupted\n")
+
+
+def test_a_prompt_that_is_interrupted_is_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    assert framed(capsys, click.Abort()) == (INTERRUPTED, "", "interrupted\n")
+
+
+def test_an_interruption_while_a_verb_is_imported_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("client.cli.import_module", interrupted)
+    result = client("ps")
+    assert (result.exit_code, result.stdout, result.stderr) == (INTERRUPTED, "", "interrupted\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to write to")
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_output_that_cannot_be_written_is_named(output: str) -> None:
+    objects = Path(__file__).parents[2] / "examples" / "objects"
+    command = [sys.executable, "-m", "client.cli", "verify", str(objects / "hello.o"), "-o", output, "-q"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "Output failed: No space left on device" in done.stderr
 
 
 def test_quiet_keeps_data_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
