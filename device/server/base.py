@@ -11,6 +11,7 @@ from device import api
 from device.api import CBOR, JSON, encode_body
 from device.errors import NotAcceptable
 from device.resource import BoundedResource, problem_message
+from device.server import bodies
 from device.server.errors import code_of
 
 TEXT: Final = 0
@@ -72,4 +73,4 @@ def body(request: Message, default: Any = None) -> Any:
     content_format = request.opt.content_format
     if default is not None and not request.payload and content_format in (None, CBOR, JSON):
         return default
-    return api.decode_body(request.payload, content_format)
+    return bodies.decode(request.payload, content_format)

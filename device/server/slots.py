@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from aiocoap import Code, Message
 
@@ -11,6 +12,9 @@ from device.execution import Executor
 from device.resource import Transfers
 from device.server.base import MapResource, answer, answer_format, body
 from device.transport import peer_host
+
+_OFFERED_LATER: Final = ("recompile", "shadow", "cycles")
+"""Wishes of a run request that no engine of this device can fulfil; not to have them is no wish."""
 
 
 class SlotsResource(MapResource):
@@ -66,6 +70,13 @@ class ExecResource(MapResource):
     async def render_post(self, request: Message) -> Message:
         """Run. A request without body asks for nothing special; a fault of the program is an answer."""
         content_format = answer_format(request)
-        asked = ExecRequest.from_map(body(request, default={}))
+        asked = ExecRequest.from_map(wishes(body(request, default={})))
         done = await self._executor.execute(self._number, asked, peer_host(request))
         return answer(done, content_format, Code.CHANGED)
+
+
+def wishes(asked: Any) -> Any:
+    """A run request without what it says that it does not want. What it does want stays, and is refused."""
+    if not isinstance(asked, Mapping):
+        return asked
+    return {key: value for key, value in asked.items() if not (key in _OFFERED_LATER and value is False)}

@@ -27,7 +27,9 @@ from device.api import (
     StoreListing,
     UpdateStatus,
 )
+from device.errors import MalformedRequest
 from device.node import NodeLimits
+from device.server.bodies import decode
 from device.suit.identity import VENDOR_ID, class_id
 from device.transport import parse_url, request
 from device.vm.program import Outcome, Program, Run
@@ -108,6 +110,53 @@ async def test_a_run_request_may_be_empty(bench: Bench) -> None:
     await bench.install(0, SEVEN)
     reply = await bench.ask(POST, "/slots/0/exec")
     assert (reply.code, reply.value["r0_signed"]) == ("2.04", 7)
+
+
+async def test_what_a_run_does_not_want_may_be_said(bench: Bench, form: int) -> None:
+    asked = {"recompile": False, "shadow": False, "cycles": False}
+    reply = await bench.execute(1, asked, content_format=form)
+    assert (reply.code, reply.value["r0_signed"], reply.value["cycles"]) == ("2.04", 0, None)
+
+
+def test_nesting_to_the_last_level_is_refused_as_malformed() -> None:
+    for depth in range(1, 1100):
+        payload = b'{"a":' * depth + b"1" + b"}" * depth
+        try:
+            assert decode(payload, JSON)
+        except MalformedRequest:
+            assert depth > 500
+    with pytest.raises(MalformedRequest):
+        decode(payload, JSON)
+
+
+@pytest.mark.parametrize("field", ["recompile", "shadow", "cycles"])
+async def test_what_no_engine_can_do_is_refused_by_name(bench: Bench, field: str) -> None:
+    reply = await bench.execute(0, {field: True})
+    assert (reply.code, reply.problem.where) == ("4.00", field)
+
+
+@pytest.mark.parametrize(
+    ("payload", "form", "key"),
+    [
+        (b"\xa2\x66budget\x01\x66budget\x18\x64", CBOR, "budget"),
+        (b"\xbf\x66budget\x01\x66budget\x18\x64\xff", None, "budget"),
+        (b"\xa1\x67regions\x81\xa2\x65bytes\x40\x65bytes\x40", CBOR, "bytes"),
+        (b"\xa2\x01\x01\x01\x02", CBOR, "1"),
+        (b"\xa2\x78\x3c" + b"x" * 60 + b"\x01\x78\x3c" + b"x" * 60 + b"\x02", CBOR, "x" * 40),
+        (b'{"budget": 1, "budget": 100}', JSON, "budget"),
+        (b'{"regions": [{"bytes": "", "bytes": ""}]}', JSON, "bytes"),
+        (b'{"\\u0062udget": 1, "budget": 1}', JSON, "budget"),
+        (b'{"\\ud800": 1, "\\ud800": 1}', JSON, "\\ud800"),
+    ],
+    ids=["CBOR", "indefinite", "in a region", "integer", "long", "JSON", "in JSON", "escaped", "surrogate"],
+)
+async def test_a_key_that_is_there_twice_is_named(
+    bench: Bench, payload: bytes, form: int | None, key: str
+) -> None:
+    reply = await bench.ask(POST, "/slots/0/exec", payload=payload, content_format=form)
+    assert (reply.code, reply.problem.where) == ("4.00", key)
+    assert "twice" in reply.problem.detail
+    assert (await bench.get("/slots/0")).value["runs"] == 0
 
 
 async def test_a_fault_is_an_answer(bench: Bench, form: int) -> None:
@@ -306,7 +355,10 @@ WRONG = {
     "GET of the trigger": Wrong(GET, "/suit/trigger", "4.05", "method-not-allowed"),
     "FETCH": Wrong(FETCH, "/log", "4.05", "method-not-allowed"),
     "unknown field": exec_("4.00", "malformed", {"colour": "red"}),
-    "field of a later issue": exec_("4.00", "malformed", {"shadow": True}),
+    "recompile": exec_("4.00", "malformed", {"recompile": True}),
+    "shadow": exec_("4.00", "malformed", {"shadow": True}),
+    "cycles": exec_("4.00", "malformed", {"cycles": True}),
+    "no boolean": exec_("4.00", "malformed", {"cycles": 0}),
     "wrong type": exec_("4.00", "malformed", {"budget": "many"}),
     "boolean for a number": exec_("4.00", "malformed", {"repeat": True}),
     "unknown engine": exec_("4.00", "malformed", {"engine": "steam"}),
@@ -325,6 +377,8 @@ WRONG = {
     "CBOR as JSON": raw("4.00", cbor2.dumps({"repeat": 1}), JSON),
     "no JSON": raw("4.00", b"{", JSON),
     "JSON that is not UTF-8": raw("4.00", b'{"\xff": 1}', JSON),
+    "key twice in CBOR": raw("4.00", b"\xa2\x66budget\x01\x66budget\x18\x64", CBOR),
+    "key twice in JSON": raw("4.00", b'{"1": 1, "1": 2}', JSON, "/store/global"),
     "NaN": raw("4.00", b'{"budget": NaN}', JSON),
     "half a surrogate pair": raw("4.00", b'{"\\ud800": 1}', JSON, "/store/global"),
     "deep": raw("4.00", b"[" * 1000, JSON),
