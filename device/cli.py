@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +105,8 @@ def main(
     # Imported here: `device --help` has no use for CoAP and cryptography.
     import asyncio
 
+    from device.api import LogLine
+    from device.log import escape
     from device.node import LIMIT_HELP, NodeConfig, Output, limits_of, serve
     from device.transport import TIMINGS
 
@@ -131,7 +134,13 @@ def main(
             verify_sources=verify_sources,
         )
         configs = [config.of(index, count) for index in range(count)]
-        asyncio.run(serve(configs, Output(sys.stdout, sys.stderr, as_json=log_format == "json")))
+        output = Output(sys.stdout, sys.stderr, as_json=log_format == "json")
+        if keys is not None and not keys.exists():
+            # No error: the folder may come later, and SIGHUP has it read.
+            text = escape(f"--keys: there is no folder {keys}; make it, put keys in and send SIGHUP")
+            with suppress(OSError):  # as the log does where nobody reads it
+                output.sink("device", alone=True)(LogLine(0, 0, "warning", "keys", text))
+        asyncio.run(serve(configs, output))
     except MicroBpfError as error:
         where = f"{error.where}: " if error.where.startswith("--") else ""
         hint = f" ({error.hint})" if error.hint else ""

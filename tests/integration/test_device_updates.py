@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from device.node import NodeLimits
 from device.suit.build import Description, build_manifest, sign_manifest
 from device.suit.keys import generate, load_private
 from tests.device_bench import SEVEN, SPIN, Bench, Reply, device, eventually, example
+from tests.device_process import device_process
 from tests.peers import file_server
 
 
@@ -176,6 +178,28 @@ async def test_without_keys_every_update_is_refused(tmp_path: Path) -> None:
         (tmp_path / "op.pem.pub").rename(s.trusted / "op.pem.pub")
         s.bench.node.reload_keys()
         assert (await s.update(s.publish(SEVEN, 1)))["result"] == "OK"
+
+
+async def test_a_refused_update_is_a_warning_and_an_installed_one_is_not(tmp_path: Path) -> None:
+    async with site(tmp_path) as s:
+        await s.update(s.publish(SEVEN, 1))
+        assert not any(line.startswith("warning suit") for line in s.bench.lines)
+        await s.update(s.publish(SEVEN, 2, board="other"))
+        [warning] = [line for line in s.bench.lines if line.startswith("warning suit")]
+        status = (await s.bench.get("/suit/status")).value
+        assert warning == f"warning suit update not installed: {status['result']}: {status['detail']}"
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["empty", "missing"])
+def test_a_folder_of_keys_that_is_missing_is_said(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "keys"
+    if there:
+        folder.mkdir()
+    with device_process("--keys", str(folder)) as process:
+        pass
+    texts = [line["text"] for line in map(json.loads, process.log) if line["level"] == "warning"]
+    assert any("no keys" in text for text in texts)
+    assert any(f"there is no folder {folder}" in text for text in texts) is not there
 
 
 async def test_a_store_that_cannot_be_read_again_leaves_the_keys(tmp_path: Path) -> None:
