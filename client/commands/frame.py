@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -35,6 +36,15 @@ class OutputLostError(ConfigError):
 def run_framed(ui: Ui, command: Callable[[], int | None]) -> int:
     """Run a command; errors become output and exit codes, never tracebacks (unless --debug asks for one)."""
     try:
+        return _run(ui, command)
+    except OutputError as error:  # an error in JSON is data too
+        return _output_full(ui, error)
+    except BrokenPipeError:
+        return _reader_gone()
+
+
+def _run(ui: Ui, command: Callable[[], int | None]) -> int:
+    try:
         return int(command() or 0)
     except click.exceptions.Exit as ended:
         return ended.exit_code
@@ -48,7 +58,9 @@ def run_framed(ui: Ui, command: Callable[[], int | None]) -> int:
         if isinstance(found, BrokenPipeError):
             return _reader_gone()
         if isinstance(found, OutputError):
-            return _output_full(ui, found)
+            raise found from None
+        if isinstance(found, OSError) and found.errno == errno.ENOSPC:
+            raise OutputError(found.strerror) from None
         if isinstance(found, MicroBpfError):
             return ui.finish([Outcome(None, error=found)])
         if ui.debugging:

@@ -140,11 +140,19 @@ def test_an_interruption_while_a_verb_is_imported_is_one_too(monkeypatch: pytest
     assert (result.exit_code, result.stdout, result.stderr) == (INTERRUPTED, "", "interrupted\n")
 
 
+HELLO = str(Path(__file__).parents[2] / "examples" / "objects" / "hello.o")
+FULL: list[tuple[str, tuple[str, ...]]] = [
+    ("text", ("verify", HELLO)),
+    ("JSON", ("verify", HELLO, "-o", "json")),
+    ("an error in JSON", ("ps", "-d", "h:0", "-o", "json")),
+    ("answers", ("run", "--batch", __file__)),
+]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to write to")
-@pytest.mark.parametrize("output", ["table", "json"])
-def test_output_that_cannot_be_written_is_named(output: str) -> None:
-    objects = Path(__file__).parents[2] / "examples" / "objects"
-    command = [sys.executable, "-m", "client.cli", "verify", str(objects / "hello.o"), "-o", output, "-q"]
+@pytest.mark.parametrize("arguments", [row[1] for row in FULL], ids=[row[0] for row in FULL])
+def test_output_that_cannot_be_written_is_named(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "client.cli", *arguments, "-q"]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
