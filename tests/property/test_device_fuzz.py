@@ -6,20 +6,27 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import socket
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+from aiocoap import Code, Message
+from aiocoap.numbers.types import Type
 
-from device.api import encode_body
+from device.api import CBOR, JSON, encode_body
 from device.vm.asm import assemble
 from tests.device_bench import SEVEN, SPIN, SUM
 from tests.device_process import Process, device_process, prepare_state
 from tests.peers import exchange_raw
+from tests.property.bodies import Bodies
 from tests.property.datagrams import Hostile
+from tests.property.fuzzing import SEED
+from tests.property.hostile_cbor import mutate_bytes
 
-SEED = int(os.environ.get("MICROBPF_FUZZ_SEED", "20261121"))
 GET, POST, PUT, DELETE = range(1, 5)
 CANARY = 5
 FIVE = assemble("mov r0, 5\nexit")
@@ -56,7 +63,49 @@ PAYLOADS = (
     b"\xd8\x1d\x00",
     b"\xa1\xf9\x7e\x00\x01",
 )
+BODIES = (
+    ("POST", "slots", "0", "exec"),
+    ("POST", "slots", "2", "exec"),
+    ("POST", "slots", "9", "exec"),
+    ("PUT", "store", "global"),
+    ("PUT", "store", "slots", "2"),
+    ("POST", "suit", "trigger"),
+    ("PUT", "suit", "trigger"),
+    ("DELETE", "slots", "1"),
+    ("GET", "device"),
+    ("GET", "log"),
+)
 QUERIES = ("since=0", "since=99999999", "since=-1", "since=x", "rt=*", "x", "since=1&since=2")
+
+
+class Datagrams(Protocol):
+    """A supply of what is sent to a device."""
+
+    def datagram(self) -> bytes:
+        """The next one."""
+
+
+class BodyRequests:
+    """Well-formed requests with a body of any kind, to resources that read one and some that do not."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._bodies = Bodies(seed)
+
+    def datagram(self) -> bytes:
+        """The next one."""
+        payload, content_format = self._bodies.next()
+        method, *path = self._random.choice(BODIES)
+        if path == ["suit", "trigger"] and self._random.random() < 0.5:
+            payload = mutate_bytes(self._random, b"coap://127.0.0.1:9/manifest\0")
+        made = Message(code=Code[method], payload=payload[: self._random.choice((1100, 5000, 20_000))])
+        made.opt.uri_path = tuple(path)
+        made.opt.content_format = content_format
+        made.opt.accept = self._random.choice((None, None, CBOR, JSON))
+        made.mtype = self._random.choice((Type.CON, Type.CON, Type.NON))
+        made.mid = self._random.randrange(1 << 16)
+        made.token = self._random.randbytes(self._random.choice((0, 1, 8)))
+        return bytes(made.encode())
 
 
 def answers(process: Process) -> bool:
@@ -69,7 +118,7 @@ def answers(process: Process) -> bool:
     return False
 
 
-def bombard(process: Process, hostile: Hostile, count: int) -> None:
+def bombard(process: Process, hostile: Datagrams, count: int) -> None:
     """Send `count` datagrams from a few ports, and see now and then that the device is well."""
     sources = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4)]
     try:
@@ -97,24 +146,33 @@ def check_answers(source: socket.socket) -> None:
             assert not (len(answer) > 1 and answer[1] == 0xA0), f"5.00 {answer!r}"
 
 
-def check(tmp_path: Path, count: int) -> None:
+def check(tmp_path: Path, hostile: Datagrams, count: int) -> None:
     asyncio.run(prepare_state(tmp_path, {0: SEVEN, 2: SUM, 3: SPIN, CANARY: FIVE}))
     options = ["--state", str(tmp_path), "--slots", "6", "--server", "coap://127.0.0.1:9"]
     options += ["--limit", "budget_default=20000", "--limit", "exchange_lifetime=5"]
     with device_process(*options) as process:
-        bombard(process, Hostile(SEED, PATHS, PAYLOADS, QUERIES), count)
+        bombard(process, hostile, count)
         assert process.popen.poll() is None
+        assert (exchange_raw(process.port, b"\x40\x01ok\xb6device", wait_s=10) or b"")[1:2] == b"\x45"
         assert process.resident_kb() < 300_000
     lines = [json.loads(line) for line in process.log]
     errors = [line["text"] for line in lines if line["level"] == "error"]
     assert errors == []
 
 
-def test_a_device_survives_hostile_datagrams(tmp_path: Path) -> None:
-    check(tmp_path, 2000)
+SUPPLIES: dict[str, Callable[[], Datagrams]] = {
+    "datagrams": lambda: Hostile(SEED, PATHS, PAYLOADS, QUERIES),
+    "bodies": lambda: BodyRequests(SEED),
+}
+
+
+@pytest.mark.parametrize("supply", SUPPLIES)
+def test_a_device_survives_hostile_datagrams(tmp_path: Path, supply: str) -> None:
+    check(tmp_path, SUPPLIES[supply](), 2000)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1200)
-def test_a_device_survives_a_night_of_hostile_datagrams(tmp_path: Path) -> None:
-    check(tmp_path, 100_000)
+@pytest.mark.parametrize("supply", SUPPLIES)
+def test_a_device_survives_a_night_of_hostile_datagrams(tmp_path: Path, supply: str) -> None:
+    check(tmp_path, SUPPLIES[supply](), 100_000)

@@ -18,8 +18,8 @@ import pytest
 
 from tests.peers import exchange_raw
 from tests.property.datagrams import Hostile
+from tests.property.fuzzing import SEED
 
-SEED = int(os.environ.get("MICROBPF_FUZZ_SEED", "20261121"))
 GET, POST, PUT, DELETE = range(1, 5)
 PATHS = {
     (): (GET,),
