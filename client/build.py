@@ -38,15 +38,23 @@ INSTALL_HINT: Final = "pip install 'micro-bpf-fleet[compiler]'"
 
 _FLAGS: Final = (
     "--target=bpfel",
-    "-g",
     "-O2",
     "-Wall",
+    "-fno-crash-diagnostics",  # a compiler that crashes leaves no files behind, and says less
     "-ffreestanding",  # there is no C library: loops stay loops, and <stdint.h> is the compiler's own
     "-nostdlibinc",  # the host's headers describe another machine
     "-fno-jump-tables",  # from clang 22 on, switches become jumps by register, which no target takes
     "-fdebug-compilation-dir=/bpf-source",
 )
 _CPP_FLAGS: Final = ("-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-use-cxa-atexit")
+# The debug information asked for, and what is asked for next after a crash: clang 22 crashes over the full
+# one where a C++ struct has a method. With each level goes what to say of an object that has no more.
+_DEBUG_LEVELS: Final = {
+    "-g": "",
+    "-gline-tables-only": "with source lines, without types",
+    "-g0": "without debug information: faults will not name source lines",
+}
+_SIGNALLED: Final = 128  # clang's driver and shells add this to the number of the signal
 _INCAPABLE: Final = re.compile(
     rb"No available targets are compatible|unknown target triple|unknown target CPU|unable to create target"
 )
@@ -141,13 +149,15 @@ def _compile(path: Path, cpu: str, flags: Sequence[str], found: Sequence[Compile
     refusal = ""
     for compiler in found:
         try:
-            done = subprocess.run(_command(compiler, path, cpu, flags), capture_output=True, check=False)
+            done, level = _run(compiler, path, cpu, flags)
         except OSError as error:
             refusal = f"cannot start {compiler.command[0]}: {error.strerror or error}"
             continue
         text = _as_given(done.stderr.decode("utf-8", "replace").strip(), path)
         if done.returncode == 0 and done.stdout:
-            return done.stdout, _maker(compiler, done.stdout), text
+            maker = _maker(compiler, done.stdout)
+            crash = _DEBUG_LEVELS[level] and f"{path}: warning: {maker} crashed: built {_DEBUG_LEVELS[level]}"
+            return done.stdout, maker, "\n".join(filter(None, (crash, text)))
         if not _INCAPABLE.search(done.stderr):
             raise _refused(path, text or f"{compiler.command[0]} ended with code {done.returncode}")
         refusal = text
@@ -159,6 +169,23 @@ def _compile(path: Path, cpu: str, flags: Sequence[str], found: Sequence[Compile
         where=str(path),
         hint=INSTALL_HINT,
     )
+
+
+def _run(
+    compiler: Compiler, path: Path, cpu: str, flags: Sequence[str]
+) -> tuple[subprocess.CompletedProcess[bytes], str]:
+    """Start a compiler, again after a crash; what came of it, and the level of debug information it had."""
+    for level in _DEBUG_LEVELS:
+        told = [level, *flags] if level == "-g" else [*flags, level]
+        done = subprocess.run(_command(compiler, path, cpu, told), capture_output=True, check=False)
+        if not _crashed(done):
+            break
+    return done, level
+
+
+def _crashed(done: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether a signal ended the compiler, or the part of it that the driver starts."""
+    return done.returncode < 0 or done.returncode > _SIGNALLED or b"failed due to signal" in done.stderr
 
 
 def _command(compiler: Compiler, path: Path, cpu: str, flags: Sequence[str]) -> list[str]:

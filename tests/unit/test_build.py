@@ -13,6 +13,8 @@ import pytest
 from client import build
 from client.build import BuildResult, Compiler, compile_source
 from device.errors import BuildError
+from device.vm.debuginfo import line_table
+from device.vm.loader import load
 
 HELLO = """\
 #include <bpf/helpers.h>
@@ -23,6 +25,10 @@ int64_t hello(void) {
 }
 """
 ELF = b"\x7fELF"
+CRASHES = (
+    "crashed: built with source lines, without types",
+    "crashed: built without debug information: faults will not name source lines",
+)
 
 needs_compiler = pytest.mark.skipif(
     not build.compilers(), reason="no clang and no ziglang: NOTHING was compiled by this test"
@@ -51,6 +57,19 @@ def fake_clang(folder: Path, said: str, code: int = 1) -> Compiler:
     script.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit {code}\n", encoding="utf-8")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return Compiler("path", (str(script),))
+
+
+def shell_clang(folder: Path, crashes: str, death: str) -> Compiler:
+    """A compiler that dies when the last debug level it is given is among `crashes`, else makes an object."""
+    folder.mkdir()
+    script = folder / "clang"
+    script.write_text(
+        "for flag; do case $flag in -gdwarf*) ;; -g*) level=$flag;; esac; done\n"
+        f'case " {crashes} " in *" $level "*) {death};; esac\n'
+        "printf '\\177ELF'\n",
+        encoding="utf-8",
+    )
+    return Compiler("path", ("/bin/sh", str(script)))
 
 
 @needs_compiler
@@ -134,6 +153,20 @@ class TestCompiling:
         built = compile_source(write(f"hello{suffix}", text))
         assert built.object.startswith(ELF)
         assert built.warnings == ""
+
+    def test_cpp_with_a_method(self, write: Write) -> None:
+        text = """
+            struct Point { int x, y; int sum() const { return x + y; } };
+            extern "C" long f(const Point *p) { return p->sum(); }
+        """
+        source = write("point.cpp", text)
+        built = compile_source(source)
+        program = load(built.object)
+        assert [function.name for function in program.functions] == ["f"]
+        lines = set(line_table(built.object).values())
+        assert lines <= {"point.cpp:2", "point.cpp:3"}
+        assert bool(lines) == ("faults will not name" not in built.warnings)
+        assert built.warnings in ("", *(f"{source}: warning: {built.compiler} {what}" for what in CRASHES))
 
     def test_cpp_has_no_exceptions(self, write: Write) -> None:
         with pytest.raises(BuildError, match="exceptions disabled"):
@@ -222,6 +255,41 @@ class TestChoosing:
         with pytest.raises(BuildError) as caught:
             compile_source(write("hello.c", HELLO), using=[Compiler("path", (str(tmp_path / "gone"),))])
         assert caught.value.code == "build-compiler"
+
+
+class TestCrash:
+    """A compiler that crashes over debug information gets another try with less of it."""
+
+    @pytest.mark.parametrize(
+        ("crashes", "warning"),
+        [
+            pytest.param("-g", CRASHES[0], id="full"),
+            pytest.param("-g -gline-tables-only", CRASHES[1], id="full and lines"),
+        ],
+    )
+    @pytest.mark.parametrize("death", ["exit 139", "kill -SEGV $$"])
+    def test_less_debug_information(
+        self, write: Write, tmp_path: Path, crashes: str, warning: str, death: str
+    ) -> None:
+        clang = shell_clang(tmp_path / "bin", crashes, death)
+        source = write("hello.c", HELLO)
+        built = compile_source(source, using=[clang])
+        assert built.object == ELF
+        assert built.warnings == f"{source}: warning: clang {warning}"
+
+    def test_a_level_of_the_caller_does_not_end_the_tries(self, write: Write, tmp_path: Path) -> None:
+        clang = shell_clang(tmp_path / "bin", "-g", "exit 139")
+        assert compile_source(write("hello.c", HELLO), using=[clang], flags=["-gdwarf-4"]).object == ELF
+
+    def test_a_crash_over_something_else(self, write: Write, tmp_path: Path) -> None:
+        clang = shell_clang(tmp_path / "bin", "-g -gline-tables-only -g0", "exit 139")
+        with pytest.raises(BuildError, match="ended with code 139"):
+            compile_source(write("hello.c", HELLO), using=[clang])
+
+    def test_an_ordinary_error_is_not_tried_again(self, write: Write, tmp_path: Path) -> None:
+        clang = shell_clang(tmp_path / "bin", "-g", "exit 1")
+        with pytest.raises(BuildError, match="ended with code 1"):
+            compile_source(write("hello.c", HELLO), using=[clang])
 
 
 class TestRefused:
