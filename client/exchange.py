@@ -94,12 +94,12 @@ class CoapExchange:
 
     async def observe(self, call: Call, timeout_s: float) -> AsyncGenerator[Reply, None]:
         """See Exchange. A notification longer than a block is asked for again as a whole."""
-        message = _message(call)
-        message.opt.observe = 0
-        message.transport_tuning = transport.tuning(transport.LAN)
-        request = self._context.request(message, handle_blockwise=False)
+        request = self._observation(call)
         try:
             answer = await _first(request, call.url, timeout_s)
+            if answer.opt.echo is not None and not answer.code.is_successful():
+                request = self._observation(call, answer.opt.echo)
+                answer = await _first(request, call.url, timeout_s)
             yield await self._whole(answer, call, timeout_s)
             async for notification in _notifications(request, call.url):
                 yield await self._whole(notification, call, timeout_s)
@@ -112,6 +112,14 @@ class CoapExchange:
     async def close(self) -> None:
         """See Exchange."""
         await self._context.shutdown()
+
+    def _observation(self, call: Call, echo: bytes | None = None) -> Any:
+        """The request for an observation; with the Echo that a peer has asked for (RFC 9175)."""
+        message = _message(call)
+        message.opt.observe = 0
+        message.opt.echo = echo
+        message.transport_tuning = transport.tuning(transport.LAN)
+        return self._context.request(message, handle_blockwise=False)
 
     async def _whole(self, message: aiocoap.Message, call: Call, timeout_s: float) -> Reply:
         block = message.opt.block2

@@ -53,6 +53,10 @@ def default_root() -> Path:
 @click.option(
     "--timing", type=click.Choice(sorted(TIMINGS)), default="lan", show_default=True, help="Retransmission"
 )
+@click.option(
+    "--verify-sources", is_flag=True,
+    help="Ask unknown addresses for an Echo before a long answer (for ports that are open to the world)",
+)  # fmt: skip
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def main(
     root: Path | None,
@@ -61,11 +65,12 @@ def main(
     write_from: tuple[str, ...],
     limits: tuple[str, ...],
     timing: str,
+    verify_sources: bool,
     log_format: str,
 ) -> None:
     """Serve files and the device directory over CoAP, until interrupted."""
     try:
-        config = Config(root or default_root(), bind, port, timing=TIMINGS[timing])
+        config = Config(root or default_root(), bind, port, timing=TIMINGS[timing], verify_sources=verify_sources)
         if write_from:
             config = replace(config, writers=parse_networks(write_from))
         asyncio.run(serve(with_limits(config, limits), printer(log_format)))

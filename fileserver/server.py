@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from device.errors import ConfigError
-from device.resource import BoundedSite, Transfers, WellKnownCore
+from device.resource import BoundedSite, SourceCheck, Transfers, WellKnownCore
 from device.resource.transfers import Limits
 from device.transport import COAP_PORT, LAN, CoapContext, Timing, attached_networks, server_context
 from fileserver.access import WriteAccess
@@ -25,7 +25,10 @@ EXPIRY_INTERVAL_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that a file server is told. `bind` None: every address; `port` 0: any free one."""
+    """Everything that a file server is told. `bind` None: every address; `port` 0: any free one.
+
+    `verify_sources` answers unknown addresses briefly or with an Echo challenge (RFC 9175).
+    """
 
     root: Path
     bind: str | None = None
@@ -34,6 +37,7 @@ class Config:
     store: StoreLimits = field(default_factory=StoreLimits)
     registrations: int = 2000
     timing: Timing = LAN
+    verify_sources: bool = False
 
 
 class FileServer:
@@ -89,7 +93,7 @@ class FileServer:
 
     def _site(self, store: FileStore) -> BoundedSite:
         transfers = Transfers(Limits(timing=self.config.timing), log=self._log)
-        site = BoundedSite(transfers)
+        site = BoundedSite(transfers, SourceCheck() if self.config.verify_sources else None)
         links = site.get_resources_as_linkheader
         site.add_resource([".well-known", "core"], WellKnownCore(transfers, links))
         add_directory(site, self.directory)

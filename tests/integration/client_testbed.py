@@ -29,10 +29,14 @@ OBJECTS = ROOT / "examples" / "objects"
 
 
 class LiveFleet:
-    """A testbed below a directory; a context manager. Devices are added by name."""
+    """A testbed below a directory; a context manager. Devices are added by name.
 
-    def __init__(self, directory: Path) -> None:
+    With `verify_sources` all of its servers ask unknown addresses for an Echo.
+    """
+
+    def __init__(self, directory: Path, *, verify_sources: bool = False) -> None:
         self.directory = directory
+        self.verify_sources = verify_sources
         self.nodes: dict[str, Node] = {}
         self.key = directory / "operator" / "key.pem"
         self.trusted = directory / "trusted"
@@ -47,7 +51,9 @@ class LiveFleet:
         self.trusted.mkdir()
         public = generate(self.key)
         (self.trusted / "operator.pem.pub").write_bytes(public.read_bytes())
-        config = Config(self.directory / "served", None, 0, writers=parse_networks(["127.0.0.0/8", "::1"]))
+        writers = parse_networks(["127.0.0.0/8", "::1"])
+        served = self.directory / "served"
+        config = Config(served, None, 0, writers=writers, verify_sources=self.verify_sources)
         self._files = FileServer(config, self.log.append)
         self._wait(self._files.start())
         return self
@@ -73,7 +79,12 @@ class LiveFleet:
     def add(self, *names: str, **config: Any) -> Self:
         """Start devices, and wait until they are registered."""
         for name in names:
-            settings: dict[str, Any] = {"server": self.server, "keys": self.trusted, **config}
+            settings: dict[str, Any] = {
+                "server": self.server,
+                "keys": self.trusted,
+                "verify_sources": self.verify_sources,
+                **config,
+            }
             made = NodeConfig(name=name, bind="127.0.0.1", port=0, **settings)
             node = Node(made, self._pool, chance=random.Random(1), lookup=lambda _address: None)
             self._wait(node.start())
