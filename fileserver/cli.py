@@ -70,7 +70,9 @@ def main(
 ) -> None:
     """Serve files and the device directory over CoAP, until interrupted."""
     try:
-        config = Config(root or default_root(), bind, port, timing=TIMINGS[timing], verify_sources=verify_sources)
+        config = Config(
+            root or default_root(), bind, port, timing=TIMINGS[timing], verify_sources=verify_sources
+        )
         if write_from:
             config = replace(config, writers=parse_networks(write_from))
         asyncio.run(serve(with_limits(config, limits), printer(log_format)))

@@ -26,6 +26,10 @@ async def plain(
     return message, await asyncio.wait_for(running.response, 5)
 
 
+def names(folder: Path) -> list[str]:
+    return [item.name for item in folder.iterdir()]
+
+
 @pytest.mark.parametrize(
     ("code", "path", "payload", "options"),
     [
@@ -57,7 +61,7 @@ async def test_a_file_server_answers_an_unknown_address_briefly_and_changes_noth
             assert log == []
         assert (answer.code, len(answer.opt.echo)) == (Code.UNAUTHORIZED, 12)
         assert len(answer.payload) <= 3 * len(asking.encode())
-        assert [item.name for item in tmp_path.iterdir()] == ["long.bin"]
+        assert names(tmp_path) == ["long.bin"]
 
 
 async def test_who_sends_the_echo_back_gets_everything(tmp_path: Path) -> None:
