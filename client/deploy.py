@@ -60,15 +60,18 @@ async def deploy(
     """Deploy an image to every target; an outcome for each, in order, and told to `on_done` as it comes.
 
     `known` is what the targets just said of themselves, if they were asked already. A target that does not
-    answer has that as its outcome. Raises what ends it for all before anything was triggered: SuitError for
-    a manifest that a target would refuse, the errors of the file server.
+    answer, or is not the board that the order is for, has that as its outcome. Raises what ends it for all
+    before anything was triggered: SuitError for a manifest that a target would refuse, the errors of the file
+    server.
     """
     rounds = _Rounds(publisher, order, deadline_s, on_done or (lambda _outcome: None))
     async with publisher.connection.locks.hold(target.base for target in targets) as waited:
         asked = known
         if asked is None or waited:
             need_srv = order.fetch_base is None
-            asked = await ask_each(publisher.connection, publisher.server, targets, need_srv=need_srv)
+            asked = await ask_each(
+                publisher.connection, publisher.server, targets, need_srv=need_srv, board=order.board
+            )
         pending = rounds.first(targets, asked)
         while pending:
             pending = await rounds.next(pending)

@@ -37,6 +37,7 @@ class Deployment:
     slot: int = 0
     sequence_number: int | None = None
     fetch_base: str | None = None
+    board: str | None = None
     layout: str | None = None
     alias: bool = True
     deadline_s: float = DEADLINE_S
@@ -62,7 +63,8 @@ async def deploy_file(
     """Build (for a source), verify, sign, publish, install and confirm; an outcome for every device.
 
     `built` is an object that is being built already, `earlier` the steps told of that (read at the end, so
-    that it may still grow). A device that does not answer has that as its outcome. Raises what ends it for
+    that it may still grow). A device that does not answer, or is another board than `what` is for, has that
+    as its outcome. Raises what ends it for
     all before anything changed:
     BuildError, LoadError, VerifyError, ConfigError, TransportError, SuitError, RemoteError.
     """
@@ -76,6 +78,7 @@ async def deploy_file(
         slot=what.slot,
         sequence_number=what.sequence_number,
         fetch_base=what.fetch_base,
+        board=what.board,
         alias=what.alias,
     )
     try:
@@ -116,7 +119,7 @@ async def _ask(
     connection, server = publisher.connection, publisher.server
     targets = await resolve(connection, server, what.selectors)
     watcher.on_targets(targets)
-    known = await ask_each(connection, server, targets, need_srv=what.fetch_base is None)
+    known = await ask_each(connection, server, targets, need_srv=what.fetch_base is None, board=what.board)
     for outcome in known:
         if outcome.ok and outcome.value.target.srv is None and what.fetch_base is None:
             publisher.on_note(f"note: {outcome.device} {UNKNOWN_SRV} {server} (see --fetch-base)")

@@ -36,13 +36,15 @@ class Order:
     """What to sign, and whether to publish it.
 
     `sequence_number` None is one more than the recipients' highest, `fetch_base` None each one's own `srv`,
-    `uri` the image's URL where it is not the usual one, `alias` whether the original tools' name is written.
+    `board` None each one's own, `uri` the image's URL where it is not the usual one, `alias` whether the
+    original tools' name is written.
     """
 
     packaged: Packaged
     slot: int = 0
     sequence_number: int | None = None
     fetch_base: str | None = None
+    board: str | None = None
     uri: str | None = None
     alias: bool = True
     publish: bool = True

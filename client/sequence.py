@@ -17,6 +17,7 @@ from client.remote import RemoteDevice
 from client.results import Outcome
 from device.api import DeviceInfo
 from device.errors import MicroBpfError, RemoteError, TransportError
+from device.suit.refusals import Refusal, refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,30 @@ async def survey(
 
 
 async def ask_each(
-    connection: Connection, server: str, targets: Sequence[Target], *, need_srv: bool = True
+    connection: Connection,
+    server: str,
+    targets: Sequence[Target],
+    *,
+    need_srv: bool = True,
+    board: str | None = None,
 ) -> list[Outcome[Recipient]]:
     """Ask every target: what it says of itself, or why it says nothing, in the order of the targets.
 
     With `need_srv` the directory at `server` is asked for the `srv` of those that lack it; where it does not
-    know or answer, they stay without.
+    know or answer, they stay without. With `board` those that are another one are refused: SuitError
+    CLASS_MISMATCH, as they themselves would.
     """
 
     async def ask(target: Target) -> Recipient:
-        return Recipient(target, await RemoteDevice(connection, target).info())
+        info = await RemoteDevice(connection, target).info()
+        if board not in (None, info.board):
+            raise refuse(
+                Refusal.CLASS_MISMATCH,
+                f"it is a {info.board}, and the program is for {board}",
+                where="--board",
+                hint="without --board each device gets a manifest for its own",
+            )
+        return Recipient(target, info)
 
     found = await for_each(targets, ask)
     if need_srv and any(outcome.ok and outcome.value.target.srv is None for outcome in found):

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 @click.command("deploy", epilog="Example: client deploy --slot 0 prog.c -d calm-otter -d quiet-heron")
 @click.argument("file", type=IMAGE)
 @release_options
+@click.option(
+    "--board",
+    metavar="NAME",
+    help="Board it is for: devices that are another one are refused.  [default: each device's own]",
+)
 @click.option("--no-alias", is_flag=True, help="Leave suit_manifest<slot>.signed as it is.")
 @click.option(
     "--wait",
@@ -53,6 +58,7 @@ def deploy_command(
     seq: str | None,
     fetch_base: str | None,
     layout: str | None,
+    board: str | None,
     no_alias: bool,
     wait: float,
     key: str | None,
@@ -85,6 +91,7 @@ def deploy_command(
             slot=slot,
             sequence_number=sequence_of(seq),
             fetch_base=None if fetch_base is None else base_url(fetch_base),
+            board=board,
             layout=layout,
             alias=not no_alias,
             deadline_s=wait,

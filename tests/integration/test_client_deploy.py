@@ -107,6 +107,31 @@ def test_two_devices_of_different_boards_and_srv(live: LiveFleet) -> None:
     assert len(manifests) == 3
 
 
+def test_a_board_that_is_named_is_the_only_one_deployed_to(live: LiveFleet) -> None:
+    live.add("one").add("two", board="nucleo-f446re").add("three")
+    entries = live.results("deploy", HELLO, "-d", "all", "--board", "nucleo-f446re", code=1)
+    assert {entry["device"]: entry["ok"] for entry in entries} == {"one": False, "two": True, "three": False}
+    errors = [entry["error"] for entry in entries if not entry["ok"]]
+    assert {error["code"] for error in errors} == {"CLASS_MISMATCH"}
+    assert errors[0]["detail"] == "it is a native, and the program is for nucleo-f446re"
+    assert [name for name in live.served if name.startswith("suit_manifest0-1-")][1:] == []
+    shown = {entry["device"]: entry["result"] for entry in live.results("show", "--slot", "0", "-d", "all")}
+    assert {name: slot["state"] for name, slot in shown.items()} == {
+        "one": "free",
+        "two": "ready",
+        "three": "free",
+    }
+    (entry,) = live.results("deploy", HELLO, "-d", "one", "--board", "native")
+    assert entry["ok"]
+
+
+def test_where_no_device_is_the_board_nothing_is_published(live: LiveFleet) -> None:
+    result = live.add("one").client("deploy", HELLO, "--board", "nucleo-f446re")
+    assert result.exit_code == 1
+    assert "CLASS_MISMATCH" in result.stderr
+    assert live.served == {}
+
+
 def test_a_device_named_by_its_address_gets_the_url_it_knows(live: LiveFleet) -> None:
     live.add("otter", server=live.server.replace("127.0.0.1", "localhost"))
     (entry,) = live.results("deploy", HELLO, "-d", live.address("otter"))
