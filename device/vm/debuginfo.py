@@ -15,9 +15,9 @@ from io import BytesIO
 from typing import Any, Final
 
 from device.vm import elf
-from device.vm.elf_format import ElfObject
+from device.vm.elf_format import R_BPF_64_ABS32, R_BPF_64_ABS64, ElfObject
 from device.vm.isa import SLOT_SIZE
-from device.vm.link import R_BPF_64_ABS32, R_BPF_64_ABS64, text_offsets
+from device.vm.link import text_offsets
 
 _LINE: Final = ".debug_line"
 _UNIT_LENGTH: Final = struct.Struct("<I")

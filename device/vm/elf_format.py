@@ -40,9 +40,14 @@ STB_LOCAL: Final = 0
 STB_GLOBAL: Final = 1
 STB_WEAK: Final = 2
 STT_NOTYPE: Final = 0
-STT_OBJECT: Final = 1
 STT_FUNC: Final = 2
-STT_SECTION: Final = 3
+
+R_BPF_64_64: Final = 1
+R_BPF_64_ABS64: Final = 2
+R_BPF_64_ABS32: Final = 3
+R_BPF_64_NODYLD32: Final = 4
+R_BPF_64_32: Final = 10
+_WITH_SYMBOL: Final = frozenset({R_BPF_64_64, R_BPF_64_ABS64, R_BPF_64_ABS32, R_BPF_64_32})
 
 EHDR: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 SHDR: Final = struct.Struct("<IIQQQQIIQQ")
@@ -127,7 +132,10 @@ class Symbol(NamedTuple):
 
 
 class Relocation(NamedTuple):
-    """A REL entry: `type` applied at `offset` of the target section, against `symbol`."""
+    """A REL entry: `type` applied at `offset` of the target section, against `symbol`.
+
+    `symbol` is one of the table for the types that the linker applies, and any number for others.
+    """
 
     offset: int
     type: int
@@ -154,21 +162,28 @@ class ElfObject:
                 yield self.sections[section.info], self._entries(section)
 
     def _entries(self, section: Section) -> Iterator[Relocation]:
-        """The entries of one REL section. LoadError for a symbol that the table does not have (0 is none)."""
+        """The entries of one REL section. LoadError for one that needs a symbol and names none of the table.
+
+        Other types are passed on as they are: what is ignored, or unknown, needs none.
+        """
         known = len(self.symbols)
         for offset, info in REL.iter_unpack(section.data):
-            symbol = info >> 32
-            if not 0 < symbol < known:
+            kind, symbol = info & 0xFFFFFFFF, info >> 32
+            if kind in _WITH_SYMBOL and not 0 < symbol < known:
                 raise refuse(
-                    f"{section.label}: r_info symbol is {symbol}, the symbol table has {known} entries"
+                    f"{section.label}: r_info symbol is {symbol}, the symbol table has {known} entries",
+                    where=f"{section.label}, r_offset 0x{offset:x}",
                 )
-            yield Relocation(offset, info & 0xFFFFFFFF, symbol)
+            yield Relocation(offset, kind, symbol)
 
 
 def _shorten(name: str) -> str:
     return name if len(name) <= _SHOWN else f"{name[: _SHOWN - 3]}..."
 
 
-def refuse(detail: str, *, where: str = "") -> LoadError:
-    """What reader and linker raise for bytes that are no sound object: LoadError `load-elf`."""
+def refuse(detail: str, *, where: str) -> LoadError:
+    """What reader and linker raise for bytes that are no sound object: LoadError `load-elf`.
+
+    `where` is the header, section or symbol that is wrong.
+    """
     return LoadError(detail, code="load-elf", where=where, hint="compile with clang --target=bpfel -c")

@@ -11,15 +11,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from device.errors import LoadError
-from device.vm.elf_format import MAX_ALIGNMENT, ElfObject, Relocation, Section, Symbol, refuse
+from device.vm.elf_format import (
+    MAX_ALIGNMENT,
+    R_BPF_64_32,
+    R_BPF_64_64,
+    R_BPF_64_ABS32,
+    R_BPF_64_ABS64,
+    R_BPF_64_NODYLD32,
+    SHN_ABS,
+    ElfObject,
+    Relocation,
+    Section,
+    Symbol,
+    refuse,
+)
 from device.vm.isa import SLOT_SIZE, Slot, describe_at
 from device.vm.memory import ADDRESS_MASK, DATA_BASE, RODATA_BASE
-
-R_BPF_64_64: Final = 1
-R_BPF_64_ABS64: Final = 2
-R_BPF_64_ABS32: Final = 3
-R_BPF_64_NODYLD32: Final = 4
-R_BPF_64_32: Final = 10
 
 _LDDW: Final = 0x18
 _CALL: Final = 0x85
@@ -55,7 +62,10 @@ def text_offsets(sections: Iterable[Section]) -> dict[int, int]:
     end = 0
     for section in text_sections(sections):
         if end % SLOT_SIZE:
-            raise refuse(f"{section.label} would start at byte {end} of the text, no multiple of {SLOT_SIZE}")
+            raise refuse(
+                f"{section.label} would start at byte {end} of the text, no multiple of {SLOT_SIZE}",
+                where=section.label,
+            )
         offsets[section.index] = end
         end += section.size
     return offsets
@@ -123,7 +133,10 @@ def _place_common(obj: ElfObject, end: int) -> tuple[int, dict[int, int]]:
     for symbol in obj.symbols:
         if symbol.is_common:
             if symbol.value > MAX_ALIGNMENT:
-                raise refuse(f"common symbol {obj.label(symbol)}: alignment is {symbol.value}")
+                raise refuse(
+                    f"common symbol {obj.label(symbol)}: alignment is {symbol.value}",
+                    where=f"symbol {symbol.number}",
+                )
             common[symbol.number] = _align(end, symbol.value)
             end = common[symbol.number] + symbol.size
     return end, common
@@ -163,7 +176,10 @@ def _set_address(obj: ElfObject, target: Section, entry: Relocation, linked: Lin
 
 
 def _set_callee(obj: ElfObject, target: Section, entry: Relocation, linked: Linked, slot: Slot) -> None:
-    """call: src = 1, imm counts from the next instruction; the target is symbol + imm + 1, in slots."""
+    """call: src = 1, imm counts from the next instruction; the target is symbol + imm + 1, in slots.
+
+    It lies in the symbol's section: the next one may be any function.
+    """
     symbol = obj.symbols[entry.symbol]
     section = _section_of(obj, target, entry, symbol)
     offset = linked.text_offset.get(section.index)
@@ -173,11 +189,15 @@ def _set_callee(obj: ElfObject, target: Section, entry: Relocation, linked: Link
             entry,
             f"call to {obj.label(symbol)} at 0x{symbol.value:x} of {section.label}: no code there",
         )
+    callee = symbol.value // SLOT_SIZE + slot.imm + 1
+    if not 0 <= callee < section.size // SLOT_SIZE:
+        raise _refuse(
+            target,
+            entry,
+            f"call to instruction {callee} of {section.label}, which has {section.size // SLOT_SIZE}",
+        )
     at = linked.text_offset[target.index] + entry.offset
-    callee = (offset + symbol.value) // SLOT_SIZE + slot.imm + 1
-    distance = callee - at // SLOT_SIZE - 1
-    if not -(2**31) <= distance < 2**31:
-        raise _refuse(target, entry, f"call over {distance} instructions")
+    distance = offset // SLOT_SIZE + callee - at // SLOT_SIZE - 1
     linked.text[at : at + SLOT_SIZE] = slot._replace(src=1, imm=distance).pack()
 
 
@@ -214,6 +234,13 @@ def _address(obj: ElfObject, target: Section, entry: Relocation, linked: Linked)
 
 def _section_of(obj: ElfObject, target: Section, entry: Relocation, symbol: Symbol) -> Section:
     """The loaded section that a symbol lies in."""
+    if symbol.section == SHN_ABS:
+        raise LoadError(
+            f"symbol {obj.label(symbol)} is a number, 0x{symbol.value:x}, and lies in no section",
+            code="load-symbol",
+            where=_place_of(target, entry),
+            hint="a program has addresses of its own functions and data only",
+        )
     if not symbol.is_defined:
         raise LoadError(
             f"symbol {obj.label(symbol)} is not defined in this object (st_shndx 0x{symbol.section:x})",
@@ -223,8 +250,12 @@ def _section_of(obj: ElfObject, target: Section, entry: Relocation, symbol: Symb
         )
     section = obj.sections[symbol.section]
     if not section.loaded:
-        problem = f"symbol {obj.label(symbol)} lies in {section.label}, which is not loaded"
-        raise LoadError(problem, code="load-symbol", where=_place_of(target, entry))
+        raise LoadError(
+            f"symbol {obj.label(symbol)} lies in {section.label}, which is not loaded",
+            code="load-symbol",
+            where=_place_of(target, entry),
+            hint="put it into a section that is allocated",
+        )
     if symbol.value > section.size:
         raise _refuse(
             target,
@@ -240,4 +271,9 @@ def _place_of(target: Section, entry: Relocation) -> str:
 
 
 def _refuse(target: Section, entry: Relocation, problem: str) -> LoadError:
-    return LoadError(problem, code="load-reloc", where=_place_of(target, entry))
+    return LoadError(
+        problem,
+        code="load-reloc",
+        where=_place_of(target, entry),
+        hint="relocatable objects of clang --target=bpfel -c link as they are; this one was changed",
+    )

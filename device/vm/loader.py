@@ -24,6 +24,8 @@ HEADER_MAGICS: Final = (bytes.fromhex("72425046"), bytes.fromhex("7b000000"))
 RAM_LIMIT: Final = 4096
 """Bytes of .data and .bss that a device has for a program, unless it says otherwise."""
 
+_WHOLE: Final = "build and publish it again: it is not all there"
+
 
 @dataclass(frozen=True, slots=True)
 class _Request:
@@ -92,11 +94,13 @@ def _wrong_layout(image: bytes, declared: Layout, detected: Layout) -> LoadError
             f" {' or '.join(magic.hex() for magic in HEADER_MAGICS)}",
             code="load-magic",
             where="magic",
+            hint="declare the layout that the image has",
         )
     return LoadError(
         f"layout is declared {declared.name.lower()}, the bytes are {detected.name.lower()}",
         code="load-layout",
         where="layout",
+        hint="declare the layout that the image has",
     )
 
 
@@ -104,11 +108,17 @@ def _read_text(image: bytes, request: _Request) -> Program:
     """Bare text starts at its first instruction. Its length is the verifier's to judge (`text-len`)."""
     if not image:
         raise LoadError(
-            f"the image has 0 bytes, one instruction has {SLOT_SIZE}", code="load-short", where="image"
+            f"the image has 0 bytes, one instruction has {SLOT_SIZE}",
+            code="load-short",
+            where="image",
+            hint=_WHOLE,
         )
     if request.entry is not None:
         raise LoadError(
-            f"no function {request.entry!r}: bare text has no names", code="load-entry", where="image"
+            f"no function {request.entry!r}: bare text has no names",
+            code="load-entry",
+            where="image",
+            hint="deploy the object file, or name no function",
         )
     functions = function_table(image, {0: None})
     return Program(text=image, layout=Layout.TEXT, digest=request.digest, functions=functions)
@@ -122,6 +132,7 @@ def _read_elf(image: bytes, request: _Request) -> Program:
             f"the image has {len(image)} bytes, an ELF header and one instruction {smallest}",
             code="load-short",
             where="image",
+            hint=_WHOLE,
         )
     obj = elf.parse(image)
     linked = link(obj, ram_limit=request.ram_limit)

@@ -13,6 +13,8 @@ from device.errors import LoadError
 from device.vm import elf, loader
 from device.vm.elf_builder import OutputSection, OutputSymbol, build
 from device.vm.elf_format import (
+    R_BPF_64_64,
+    R_BPF_64_NODYLD32,
     REL,
     SHF_ALLOC,
     SHF_EXEC,
@@ -31,7 +33,7 @@ from device.vm.elf_format import (
     Symbol,
 )
 from device.vm.isa import SLOT_SIZE, Slot
-from device.vm.link import R_BPF_64_64, R_BPF_64_NODYLD32, text_sections
+from device.vm.link import text_sections
 from device.vm.program import Layout
 
 _NO_LIMIT: Final = 2**64

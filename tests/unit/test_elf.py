@@ -34,6 +34,8 @@ from tests.timing import best_of
 def refused(image: bytes) -> LoadError:
     with pytest.raises(LoadError) as caught:
         elf.parse(image)
+    assert caught.value.where
+    assert caught.value.hint
     return caught.value
 
 

@@ -25,6 +25,7 @@ from tests.elf_objects import (
     NOBITS,
     NOTYPE,
     OBJECT,
+    SECTION,
     WEAK,
     WRITE,
     Obj,
@@ -46,6 +47,8 @@ R64_64, ABS64, ABS32, NODYLD32, R64_32 = 1, 2, 3, 4, 10
 def refused(image: bytes, **options: object) -> LoadError:
     with pytest.raises(LoadError) as caught:
         loader.load(image, **options)  # type: ignore[arg-type]  # a table of keyword arguments
+    assert caught.value.where
+    assert caught.value.hint
     return caught.value
 
 
@@ -469,17 +472,48 @@ class TestCalls:
         obj.rel(text, (0, R64_32, obj.symbol("main", text)))
         assert loader.load(obj.build()).text[:8] == slot(0x85, dst=3, src=1, off=7, imm=-1)
 
-    def test_targets_outside_are_the_verifiers(self) -> None:
+    @pytest.mark.parametrize(
+        ("value", "addend", "shown"),
+        [
+            pytest.param(0, 1, "instruction 2 of .text, which has 2", id="first of the next section"),
+            pytest.param(16, -1, "instruction 2 of .text, which has 2", id="symbol at the end"),
+            pytest.param(0, -2, "instruction -1 of .text, which has 2", id="before the section"),
+            pytest.param(0, 2**31 - 1, "instruction 2147483648", id="farthest ahead"),
+            pytest.param(0, -(2**31), "instruction -2147483647", id="farthest back"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", [NOTYPE, SECTION])
+    def test_targets_outside_the_symbols_section(
+        self, value: int, addend: int, shown: str, kind: int
+    ) -> None:
         obj = Obj()
-        text = obj.text(call(1000) + EXIT)
+        obj.symbol("zero", obj.text(mov(0, 98) + EXIT, "before"))
+        text = obj.text(call(addend) + EXIT)
+        obj.symbol("after", obj.text(mov(0, 99) + EXIT, "after"))
+        obj.symbol("main", text)
+        obj.rel(text, (0, R64_32, obj.symbol("symbol", text, value, type=kind, bind=LOCAL)))
+        error = refused(obj.build())
+        assert (error.code, error.where) == ("load-reloc", ".text+0x0")
+        assert f"call to {shown}" in error.detail
+
+    def test_the_last_instruction_of_the_section(self) -> None:
+        obj = Obj()
+        text = obj.text(call(0) + EXIT)
+        obj.symbol("after", obj.text(mov(0, 99) + EXIT, "after"))
         obj.rel(text, (0, R64_32, obj.symbol("main", text)))
-        assert imm(loader.load(obj.build()), 0) == 1000
+        assert loader.load(obj.build()).functions[1].start == 1
 
 
 class TestIgnored:
     def test_type_4(self) -> None:
         obj = minimal()
         obj.rel(1, (0, NODYLD32, 1), (2**40, NODYLD32, 1))
+        assert loader.load(obj.build()).text == mov(0, 7) + EXIT
+
+    @pytest.mark.parametrize("symbol", [0, 9, 2**32 - 1])
+    def test_type_4_of_no_symbol(self, symbol: int) -> None:
+        obj = minimal()
+        obj.rel(1, (0, NODYLD32, symbol))
         assert loader.load(obj.build()).text == mov(0, 7) + EXIT
 
     def test_sections_that_are_not_loaded(self) -> None:
@@ -567,7 +601,7 @@ RELOC = [
     ),
     pytest.param(
         _in_text(R64_32, 8, symbol="function", content=EXIT + call(-(2**31))),
-        "call over -2147483649",
+        "call to instruction -2147483647 of .text, which has 2",
         id="too far",
     ),
     pytest.param(_in_text(ABS64), "type is 2 on opcode 0x18", id="pointer in code"),
@@ -602,7 +636,7 @@ def test_refused_relocations(image: bytes, message: str) -> None:
         pytest.param(_in_text(R64_64, symbol="missing"), "missing is not defined", id="address"),
         pytest.param(_in_text(R64_32, 16, symbol="missing"), "missing is not defined", id="call"),
         pytest.param(_in_data(ABS64, symbol="missing"), "missing is not defined", id="pointer"),
-        pytest.param(_in_text(R64_64, symbol="absolute"), "absolute is not defined", id="absolute"),
+        pytest.param(_in_text(R64_64, symbol="absolute"), "absolute is a number, 0x1000", id="absolute"),
         pytest.param(_in_text(R64_64, symbol="extended"), "st_shndx 0xffff", id="extended index"),
         pytest.param(
             _in_text(R64_64, symbol="debug"), "debug lies in .debug_str, which is not loaded", id="debug"
@@ -619,6 +653,16 @@ def test_relocation_of_a_missing_symbol() -> None:
     obj = minimal()
     obj.rel(1, (0, R64_32, 50))
     assert refused(obj.build()).code == "load-elf"
+
+
+@pytest.mark.parametrize("kind", [0, 5, 77])
+@pytest.mark.parametrize("symbol", [0, 50])
+def test_unknown_relocation_of_a_missing_symbol(kind: int, symbol: int) -> None:
+    obj = minimal()
+    data = obj.data(bytes(8))
+    for target in (1, data):
+        obj.rel(target, (0, kind, symbol))
+        assert refused(obj.build()).code == "load-reloc"
 
 
 def test_common_code_is_none() -> None:
