@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum
 from time import monotonic
 from typing import Final, Protocol
 
@@ -29,13 +29,37 @@ BUDGET_DEFAULT: Final = 2_000_000
 BUDGET_MAX: Final = 2**32 - 1
 
 
-class Layout(IntEnum):
-    """Image layouts; the numbers are the codes of µBPF's configuration word (programs.md section 2)."""
+class Layout(Enum):
+    """Image layouts, by the names that people use (programs.md section 2)."""
 
-    TEXT = 0
-    FEMTO = 1
-    EXTENDED = 2
-    ELF = 3
+    TEXT = "text"
+    FEMTO = "femto"
+    SMING = "sming"
+    EXTENDED = "extended"
+    ELF = "elf"
+
+    @property
+    def code(self) -> int:
+        """The code of µBPF's configuration word; both headers without calls and helpers have 1."""
+        return _LAYOUT_CODES[self]
+
+    @property
+    def has_header(self) -> bool:
+        """Whether `lddwd` and `lddwr` mean something: .data and .rodata are where the header says."""
+        return self in (Layout.FEMTO, Layout.SMING, Layout.EXTENDED)
+
+    def admits(self, detected: Layout) -> bool:
+        """Whether bytes of the other layout may be declared as this one: femto is also said of sming."""
+        return self is detected or (self is Layout.FEMTO and detected is Layout.SMING)
+
+
+_LAYOUT_CODES: Final = {
+    Layout.TEXT: 0,
+    Layout.FEMTO: 1,
+    Layout.SMING: 1,
+    Layout.EXTENDED: 2,
+    Layout.ELF: 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +77,8 @@ class Program:
     `text` is the linked text, `entry` the slot where a run begins. `rodata` and `data` are the initial
     bytes at RODATA_BASE and DATA_BASE, `bss_size` zero bytes follow data. `functions` are in ascending
     order of start. `lines` maps slots to "file:line" where the object has debug information.
-    `digest` is the SHA-256 of the image the program came from.
+    `digest` is the SHA-256 of the image the program came from. `declared_helpers` are the ids that the
+    image itself lists (helpers.md section 9.1, B): None in layouts that cannot list any.
     """
 
     text: bytes
@@ -64,6 +89,7 @@ class Program:
     data: bytes = b""
     bss_size: int = 0
     functions: tuple[Function, ...] = ()
+    declared_helpers: frozenset[int] | None = None
     lines: Mapping[int, str] = field(default_factory=dict, compare=False)
 
     @property

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from device.vm.isa import FRAME_POINTER, REGISTERS, Form, Sem
-from device.vm.program import Layout
 from device.vm.verifier.code import FIELD_BITS, ROWS, UNKNOWN, Code, Insn, Row
 from device.vm.verifier.findings import Findings
 
 MAX_SLOTS: Final = 65_536
 
-_HEADER_LAYOUTS: Final = frozenset({Layout.FEMTO, Layout.EXTENDED})
 _DIVISIONS: Final = frozenset({Sem.DIV, Sem.SDIV, Sem.MOD, Sem.SMOD})
 _SHIFTS: Final = frozenset({Sem.LSH, Sem.RSH, Sem.ARSH})
 _UNRESOLVED: Final = -1
@@ -101,7 +99,7 @@ class _Checker:
 
     def relative(self, insn: Insn) -> None:
         program, name = self.code.program, insn.row.mnemonic
-        if program.layout not in _HEADER_LAYOUTS:
+        if not program.layout.has_header:
             self.findings.add("lddw-base", insn.pc, f"{name} in a layout without header")
             return
         if insn.high not in (0, -1):
