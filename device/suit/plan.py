@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from device.errors import MalformedRequest
+from device.errors import MalformedRequest, SuitError
 from device.suit import cbor, uri, wire
 from device.suit.envelope import VerifiedManifest, digest_value
 from device.suit.identity import Identity
@@ -87,7 +87,8 @@ def plan(verified: VerifiedManifest, state: DeviceState) -> Plan:
         ("install", manifest.get(wire.INSTALL)),
         ("validate", manifest.get(wire.VALIDATE)),
     )
-    sequences = [(name, _sequence(raw, name)) for name, raw in sections if raw is not None]
+    hosts = state.allowed_hosts
+    sequences = [(name, _sequence(raw, name, hosts)) for name, raw in sections if raw is not None]
     if sum(len(commands) for _, commands in sequences) > MAX_COMMANDS:
         raise refuse(Refusal.TOO_COMPLEX, f"more than {MAX_COMMANDS} commands", where="manifest")
     for name, commands in sequences:
@@ -137,18 +138,18 @@ def _slot(identifier: Any, slots: int) -> int:
     )
 
 
-def _sequence(raw: Any, name: str) -> list[tuple[int, Any]]:
+def _sequence(raw: Any, name: str, hosts: Collection[str] | None) -> list[tuple[int, Any]]:
     """The (command, argument) pairs of a section, all of them known and well typed."""
     flat = cbor.decode(_bytes(raw, name), name)
     if not isinstance(flat, list) or not flat or len(flat) % 2:
         raise refuse(Refusal.MALFORMED, f"{name}: must be a flat array of commands and arguments", where=name)
     commands = list(zip(flat[::2], flat[1::2], strict=True))
     for index, (command, argument) in enumerate(commands):
-        _check_command(command, argument, f"{name}, command {index}")
+        _check_command(command, argument, hosts, f"{name}, command {index}")
     return commands
 
 
-def _check_command(command: Any, argument: Any, where: str) -> None:
+def _check_command(command: Any, argument: Any, hosts: Collection[str] | None, where: str) -> None:
     if type(command) is not int:
         raise refuse(Refusal.MALFORMED, f"{where}: a command must be an integer", where=where)
     if command not in wire.COMMANDS:
@@ -161,17 +162,20 @@ def _check_command(command: Any, argument: Any, where: str) -> None:
             raise refuse(Refusal.UNSUPPORTED, f"{where}: index true", where=where)
         _uint(argument, where)
     else:
-        _check_parameters(argument, where)
+        _check_parameters(argument, hosts, where)
 
 
-def _check_parameters(argument: Any, where: str) -> None:
+def _check_parameters(argument: Any, hosts: Collection[str] | None, where: str) -> None:
+    """Types, lengths and URIs, also of what no command uses: the device answers for all that it accepts."""
     if not isinstance(argument, dict) or not argument:
         raise refuse(Refusal.MALFORMED, f"{where}: parameters must be a non-empty map", where=where)
     for key, value in argument.items():
         check = _PARAMETERS.get(key)
         if check is None:
-            raise refuse(Refusal.UNSUPPORTED, f"{where}: parameter {key!r}", where=where)
+            raise _unknown(key, "parameter", where)
         check(value, f"{where}, parameter {key}")
+        if key == wire.URI:
+            _check_uri(value, hosts, where)
 
 
 class _Section:
@@ -253,18 +257,17 @@ class _Section:
             )
         component.operation = ImageOperation(
             slot=component.slot,
-            uri=_allowed(parameters[wire.URI], self.state.allowed_hosts, where),
+            uri=parameters[wire.URI],
             size=parameters[wire.IMAGE_SIZE],
             digest=_image_digest(parameters[wire.IMAGE_DIGEST], where),
         )
 
 
-def _allowed(text: str, hosts: Collection[str] | None, where: str) -> str:
+def _check_uri(text: str, hosts: Collection[str] | None, where: str) -> None:
     try:
         uri.check(text, hosts)
     except MalformedRequest as error:
         raise refuse(Refusal.URI_FORBIDDEN, error.detail, where=where, hint=error.hint) from error
-    return text
 
 
 def _image_digest(raw: bytes, where: str) -> bytes:
@@ -287,8 +290,13 @@ def _member(value: Mapping[Any, Any], key: int, where: str) -> Any:
 def _only(value: Mapping[Any, Any], known: tuple[int, ...], where: str) -> None:
     for key in value:
         if key not in known:
-            kind = Refusal.MALFORMED if isinstance(key, str) else Refusal.UNSUPPORTED
-            raise refuse(kind, f"{where}: member {key!r}", where=where)
+            raise _unknown(key, "member", where)
+
+
+def _unknown(key: Any, what: str, where: str) -> SuitError:
+    """An integer may mean something to another device; a text key is in no grammar of this profile."""
+    kind = Refusal.MALFORMED if isinstance(key, str) else Refusal.UNSUPPORTED
+    return refuse(kind, f"{where}: {what} {key!r}", where=where)
 
 
 def _bytes(value: Any, where: str) -> bytes:

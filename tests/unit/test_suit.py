@@ -258,7 +258,7 @@ def parameters(**changes: Any) -> bytes:
     return common(sequence=[20, kept, 1, 15, 2, 15])
 
 
-PLANS: dict[str, tuple[dict[int, Any], str]] = {
+PLANS: dict[str, tuple[dict[Any, Any], str]] = {
     "version 2": ({1: 2}, "VERSION"),
     "version true": ({1: True}, "MALFORMED"),
     "no version": ({1: None}, "MALFORMED"),
@@ -311,6 +311,9 @@ PLANS: dict[str, tuple[dict[int, Any], str]] = {
     "no components": ({3: common([])}, "MALFORMED"),
     "two components": ({3: common([[b"ram", b"0"], [b"ram", b"1"]])}, "TOO_MANY_COMPONENTS"),
     "foreign host": ({9: install(19, {21: "coap://[fd00::2]/x"}, *FETCH[2:])}, "URI_FORBIDDEN"),
+    "text key among parameters": ({9: install(19, {wire.URI: URI, "x": 1})}, "MALFORMED"),
+    "text key in the manifest": ({"x": 1}, "MALFORMED"),
+    "text key in common": ({3: cbor.encode({2: [[b"ram", b"2"]], "x": 1})}, "MALFORMED"),
     "https": ({9: install(19, {21: "https://[fd00::1]/x"}, *FETCH[2:])}, "URI_FORBIDDEN"),
 }
 
@@ -320,6 +323,35 @@ def test_plans(name: str) -> None:
     changes, code = PLANS[name]
     members = {**manifest_map(), **changes}
     assert refused_plan({key: value for key, value in members.items() if value is not None}) == code
+
+
+USUAL_SEQUENCE = cbor2.loads(cbor2.loads(manifest_map()[wire.COMMON])[wire.COMMON_SEQUENCE])
+UNUSED_URI: dict[str, Callable[[str], dict[int, Any]]] = {
+    "common": lambda text: {3: common(sequence=[*USUAL_SEQUENCE, 19, {wire.URI: text}, 20, {wire.URI: URI}])},
+    "install, set too late": lambda text: {9: install(*FETCH, 20, {wire.URI: text})},
+    "install, already set": lambda text: {9: install(19, {wire.URI: URI}, 19, {wire.URI: text}, *FETCH[2:])},
+    "validate": lambda text: {10: install(19, {wire.URI: text}, 3, 15)},
+}
+
+
+@pytest.mark.parametrize("where", UNUSED_URI)
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        pytest.param(URI, True, id="one of ours"),
+        pytest.param("coap://[fd00::2]/x", False, id="foreign host"),
+        pytest.param("http://[fd00::1]/\n", False, id="no coap"),
+        pytest.param("coap://[fd00::1]/" + "x" * 111, False, id="128 characters"),
+        pytest.param("coap://[fd00::1]/" + "x" * 110, True, id="127 characters"),
+        pytest.param("", False, id="nothing"),
+    ],
+)
+def test_uris_that_nothing_fetches_are_judged_too(where: str, text: str, fine: bool) -> None:
+    manifest = {**manifest_map(), **UNUSED_URI[where](text)}
+    if fine:
+        assert plan(verified(signed(manifest)), STATE).operations[0].uri == URI
+    else:
+        assert refused_plan(manifest) == "URI_FORBIDDEN"
 
 
 def test_a_held_slot_is_busy() -> None:
