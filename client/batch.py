@@ -25,7 +25,7 @@ from device.storage.stores import MemoryStore
 from device.vm import engines, loader, verifier
 from device.vm.helpers import CType, Helper, Parameter, Services, gate, profile_helpers
 from device.vm.memory import CONTEXT_BASE, MAX_EXTRA_REGIONS, MAX_REGION_BYTES
-from device.vm.profiles import PROFILES, Profile
+from device.vm.profiles import PROFILES, Profile, adapt
 from device.vm.program import (
     BUDGET_DEFAULT,
     BUDGET_MAX,
@@ -73,6 +73,7 @@ class Job:
     engine: Engine
     layout: Layout
     helpers: Mapping[int, Helper]
+    profile: Profile
 
     @classmethod
     def parse(cls, line: str | bytes) -> Job:
@@ -91,6 +92,7 @@ class Job:
             engines.select(request.engine),
             _known("layout", request.layout, LAYOUTS),
             profile_helpers(profile) | bound_helpers(request.helpers),
+            profile,
         )
 
     @property
@@ -102,8 +104,9 @@ class Job:
         """The program, linked and verified. Raises LoadError, VerifyError."""
         program = loader.load(self.request.program, declared=self.layout)
         names = {number: helper.name for number, helper in self.helpers.items()}
-        verifier.require_accepted(verifier.verify(program, helpers=names, budget=self.budget))
-        return program
+        report = verifier.verify(program, helpers=names, budget=self.budget, profile=self.profile)
+        verifier.require_accepted(report)
+        return adapt(program, self.profile)
 
     def run(self, program: Program, memory: bytearray, deadline_s: float) -> Outcome:
         """One run; `memory` is the context and is written to."""
@@ -117,6 +120,7 @@ class Job:
             r1=CONTEXT_BASE if memory else 0,
             r2=len(memory),
             control=Control(monotonic() + deadline_s),
+            rules=self.profile.rules,
         )
         return self.engine.run(program, run)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from device.vm.faults import FaultCode, GuestFault
 from device.vm.isa import Sem
 
 Operation = Callable[[int, int, int], int]
@@ -81,6 +82,25 @@ OPERATIONS: Final[dict[Sem, Operation]] = {
     Sem.BSWAP32: _reverse,
     Sem.BSWAP64: _reverse,
 }
+
+
+def _faulting(operation: Operation) -> Operation:
+    """The same division, under profiles in which a zero divisor is a fault."""
+
+    def divide(a: int, b: int, width: int) -> int:
+        if b == 0:
+            raise GuestFault(FaultCode.ILLEGAL_DIV, "division by zero")
+        return operation(a, b, width)
+
+    return divide
+
+
+DIVISIONS: Final = frozenset({Sem.DIV, Sem.SDIV, Sem.MOD, Sem.SMOD})
+
+FAULTING_OPERATIONS: Final = {
+    sem: _faulting(operation) if sem in DIVISIONS else operation for sem, operation in OPERATIONS.items()
+}
+"""OPERATIONS where a zero divisor is ILLEGAL_DIV."""
 
 CONDITIONS: Final[dict[Sem, Condition]] = {
     Sem.JEQ: lambda a, b, _: a == b,

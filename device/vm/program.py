@@ -163,6 +163,22 @@ class Control:
             raise GuestFault(FaultCode.KILLED, self._reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a profile changes in a run (programs.md sections 5 and 7).
+
+    `branch_limit` is how many taken jumps a run may have, None for any number; `zero_divisor_faults` makes
+    a zero divisor ILLEGAL_DIV.
+    """
+
+    branch_limit: int | None = None
+    zero_divisor_faults: bool = False
+
+
+PLAIN: Final = Rules()
+"""The rules of RFC 9669 and nothing else."""
+
+
 HelperGate = Callable[[int, int, int, int, int, int], int]
 """(id, r1, r2, r3, r4, r5) → r0 as 64 bits; raises GuestFault. All checks are behind it."""
 
@@ -182,6 +198,7 @@ class Run:
     r1: int = 0
     r2: int = 0
     control: Control = field(default_factory=Control)
+    rules: Rules = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Final
 
-from device.vm.arithmetic import ATOMICS, CONDITIONS, OPERATIONS, signed
+from device.vm.arithmetic import ATOMICS, CONDITIONS, FAULTING_OPERATIONS, OPERATIONS, signed
 from device.vm.decode import (
     ALU,
     ATOMIC,
@@ -64,6 +64,8 @@ class SwitchEngine:
         registers = [0] * REGISTERS
         registers[1], registers[2], registers[FRAME_POINTER] = run.r1 & MASK64, run.r2 & MASK64, STACK_TOP
         pc = executed = pause = 0
+        operations = FAULTING_OPERATIONS if run.rules.zero_divisor_faults else OPERATIONS
+        limited, branches = run.rules.branch_limit is not None, run.rules.branch_limit or 0
         try:
             check_text(text, program.entry)
             code, pc = self._texts.get(text), program.entry
@@ -83,13 +85,15 @@ class SwitchEngine:
 
                 if case == ALU:
                     operand = (registers[src] if from_register else imm) & mask
-                    registers[dst] = OPERATIONS[sem](registers[dst] & mask, operand, width) & mask
+                    registers[dst] = operations[sem](registers[dst] & mask, operand, width) & mask
                     pc += 1
 
                 elif case == BRANCH:
                     operand = (registers[src] if from_register else imm) & mask
                     if CONDITIONS[sem](registers[dst] & mask, operand, width):
                         pc = _jump_target(off, slots)
+                        if limited:
+                            branches = _take_branch(branches)
                     else:
                         pc += 1
 
@@ -104,6 +108,8 @@ class SwitchEngine:
 
                 elif case == JUMP:
                     pc = _jump_target(off, slots)
+                    if limited:
+                        branches = _take_branch(branches)
 
                 elif case == CONSTANT:
                     registers[dst] = imm
@@ -170,6 +176,13 @@ def _jump_target(target: int, slots: int) -> int:
     if 0 <= target < slots:
         return target
     raise GuestFault(FaultCode.ILLEGAL_JUMP, f"jump to #{target} outside the program")
+
+
+def _take_branch(left: int) -> int:
+    """How many jumps a run may still take behind this one (section 5, "taken branches")."""
+    if left == 0:
+        raise GuestFault(FaultCode.OUT_OF_BRANCHES, "branch budget used up")
+    return left - 1
 
 
 class _DecodedTexts:

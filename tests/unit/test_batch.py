@@ -146,7 +146,7 @@ class TestRefusals:
             pytest.param({"engine": {}}, "malformed", id="engine: object"),
             pytest.param({"layout": "femto"}, "layout-unavailable", id="layout"),
             pytest.param({"layout": 0}, "malformed", id="layout: number"),
-            pytest.param({"profile": "sming"}, "profile-unavailable", id="profile"),
+            pytest.param({"profile": "riot2022"}, "profile-unavailable", id="profile"),
             pytest.param({"budget": 0}, "malformed", id="budget: 0"),
             pytest.param({"budget": -(10**40)}, "malformed", id="budget: negative"),
             pytest.param({"budget": 1.5}, "malformed", id="budget: fraction"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from device.vm.helpers.blocks import BLOCKS
 from device.vm.helpers.clock import CLOCK
-from device.vm.helpers.contract import Helper
+from device.vm.helpers.contract import CType, Helper
 from device.vm.helpers.printing import PRINTING
 from device.vm.helpers.stores import STORES
 from device.vm.helpers.text import TEXT
@@ -24,4 +25,20 @@ HELPERS: Final[Mapping[int, Helper]] = MappingProxyType(
 
 def profile_helpers(profile: Profile) -> dict[int, Helper]:
     """The helpers that programs may call under `profile`, in ascending order of id."""
-    return {number: helper for number, helper in HELPERS.items() if number in profile.helpers}
+    return {
+        number: _adapted(HELPERS[original], number, profile)
+        for number in sorted(profile.helpers)
+        if (original := profile.renumbered.get(number, number)) in HELPERS
+    }
+
+
+def _adapted(helper: Helper, number: int, profile: Profile) -> Helper:
+    """A helper under the id and with the result that it has in a profile."""
+    result = helper.result
+    if number in profile.void:
+        result = CType.VOID
+    elif profile.narrow_results and result is not CType.VOID:
+        result = CType.U32
+    if (number, result) == (helper.id, helper.result):
+        return helper
+    return replace(helper, id=number, result=result)

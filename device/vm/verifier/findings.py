@@ -155,10 +155,16 @@ class Findings:
 
     lenient: frozenset[str] = frozenset()
     found: list[tuple[int, str, str]] = field(default_factory=list)
+    excused: set[tuple[int, str]] = field(default_factory=set)
 
     def add(self, rule: str, insn: int, what: str) -> None:
         """Note a finding at slot `insn`."""
         self.found.append((insn, rule, what))
+
+    def warn(self, rule: str, insn: int, what: str) -> None:
+        """Note a finding that is only a warning at this slot, whatever its id is elsewhere."""
+        self.excused.add((insn, rule))
+        self.add(rule, insn, what)
 
     def ordered(self, program: Program) -> tuple[Finding, ...]:
         """All of them by instruction, then id, with their source lines."""
@@ -167,7 +173,8 @@ class Findings:
     def _finished(self, program: Program) -> Iterator[Finding]:
         source_at = _source_lookup(program)
         for insn, rule, what in sorted(self.found):
-            severity = Severity.WARNING if rule in self.lenient else RULES[rule].severity
+            excused = rule in self.lenient or (insn, rule) in self.excused
+            severity = Severity.WARNING if excused else RULES[rule].severity
             yield Finding(rule, severity, insn, what, source_at.find(insn))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from device.vm.memory import FRAME_SIZE
+from device.vm.profiles import UBPF, Profile, adapt, neg_registers
 from device.vm.program import BUDGET_DEFAULT, Program
 from device.vm.verifier import calls, flow, frames, loops, registers
 from device.vm.verifier.calls import CallGraph
@@ -23,20 +24,23 @@ def verify(
     allowed: Collection[int] | None = None,
     budget: int = BUDGET_DEFAULT,
     frame_size: int = FRAME_SIZE,
-    profile: str = "ubpf",
+    profile: Profile = UBPF,
     no_return: bool = False,
 ) -> Report:
     """Judge a program (programs.md section 4). Raises nothing, whatever the program; linear time.
 
     `helpers` are the ids that exist in `profile` (`helper-unknown` outside it), with their names where it
     is a mapping. `allowed` is the allow-list, None when there is none (`helper-denied` outside it).
-    `budget` is in instructions, `frame_size` in bytes. `no_return` makes `no-exit` a warning
-    (programs.md section 5, NO_RETURN).
+    `budget` is in instructions, `frame_size` in bytes. `no_return`, or a profile that has it, makes
+    `no-exit` a warning (programs.md section 5, NO_RETURN).
     """
-    findings = Findings(frozenset({"no-exit"}) if no_return else frozenset())
-    code = decode(program, findings)
+    findings = Findings(frozenset({"no-exit"}) if no_return or profile.no_return else frozenset())
+    code = decode(adapt(program, profile), findings)
+    if profile.neg_register:
+        for pc in neg_registers(program.text):
+            findings.warn("opcode", pc, "unknown opcode 0x8f, runs as neg")
     check_text(code, findings)
-    check_instructions(code, HelperRules(helpers, allowed, profile), findings)
+    check_instructions(code, HelperRules(helpers, allowed, profile.name), findings)
     graph = flow.analyse(code)
     flow.report(graph, findings)
     registers.report(graph, findings)
