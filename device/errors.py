@@ -17,6 +17,7 @@ details, the client as text and as JSON; nobody else formats errors.
     │   ├── NotAcceptable        the answer does not exist in the format asked for
     │   ├── UnsupportedFormat    the content-format of the payload is not offered
     │   ├── Conflict             the state forbids it now (slot empty, slot in use)
+    │   │   └── PeripheralError      a part of the board that is not there, cannot do that, or failed
     │   ├── PreconditionFailed   If-Match or If-None-Match does not hold
     │   ├── Incomplete           blocks of a body are missing; send it again from the start
     │   ├── TooLarge             a request over a limit
@@ -166,6 +167,17 @@ class Conflict(RequestError):
 
     title = "Conflict"
     default_code = "conflict"
+
+
+class PeripheralError(Conflict):
+    """A part of the board that is not there, cannot do that, or failed; `errno` is C's number for it."""
+
+    title = "Peripheral refused"
+    default_code = "peripheral"
+
+    def __init__(self, detail: str, *, errno: int, code: str | None = None, where: str = "") -> None:
+        super().__init__(detail, code=code, where=where)
+        self.errno = errno
 
 
 class PreconditionFailed(RequestError):

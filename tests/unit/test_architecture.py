@@ -17,6 +17,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device.errors": (),
     "device.vm": ("device.errors", "device.vm"),
     "device.storage": ("device.errors", "device.storage"),
+    "device.peripherals": ("device.errors", "device.peripherals"),
     "device.suit": ("device.errors", "device.storage", "device.suit"),
     "device.api": ("device.errors", "device.vm", "device.suit"),
     "device.transport": ("device.errors", "device.api", "device.transport"),
@@ -36,6 +37,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "device.vm",
         "device.suit",
         "device.storage",
+        "device.peripherals",
     ),
 }
 # Only these may know the libraries that belong to one place.
