@@ -46,6 +46,14 @@ def number(text: str, where: str) -> int:
         ) from None
 
 
+def count(text: str, where: str) -> int:
+    """The same, and not below 0 or beyond 32 bits."""
+    value = number(text, where)
+    if not 0 <= value < 2**32:
+        raise ConfigError(f"{text} is no number of bytes", code="argument", where=where)
+    return value
+
+
 def store_changes(texts: Iterable[str]) -> dict[str, int | None]:
     """`KEY=VALUE` sets, `KEY=` deletes; values from -2^31 to 2^32 - 1 are sent as u32."""
     changes: dict[str, int | None] = {}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from client.image import Packaged, layout_name, with_lines
 from device.vm import disasm, helpers
 from device.vm.memory import DATA_BASE, RODATA_BASE
 from device.vm.program import Program
-
-_ROW: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +74,3 @@ def _instruction(line: disasm.DisassembledLine) -> dict[str, Any]:
     optional = {"label": line.label, "note": line.note, "source": line.source}
     shown.update({name: value for name, value in optional.items() if value is not None})
     return shown
-
-
-def hexdump(content: bytes, base: int) -> Iterator[str]:
-    """Address, 16 bytes a row, and what of them is printable ASCII."""
-    for offset in range(0, len(content), _ROW):
-        row = content[offset : offset + _ROW]
-        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-        yield f"{base + offset:08x}  {row.hex(' '):<47}  |{text}|"

@@ -16,6 +16,7 @@ from device.api import (
     ExecRequest,
     LogPage,
     Message,
+    SlotContent,
     SlotInfo,
     SlotList,
     StoreListing,
@@ -50,6 +51,10 @@ class RemoteDevice:
     async def slot(self, number: int) -> SlotInfo:
         """GET /slots/{n}."""
         return await self._get(f"/slots/{number}", SlotInfo)
+
+    async def image(self, number: int, offset: int, length: int) -> SlotContent:
+        """GET /slots/{n}/image: `length` bytes from `offset` on, as far as the image has them."""
+        return await self._get(f"/slots/{number}/image?offset={offset}&length={length}", SlotContent)
 
     async def undeploy(self, number: int) -> None:
         """DELETE /slots/{n}."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from client.escape import display_width, escape
@@ -10,6 +10,7 @@ from device.errors import MicroBpfError, RemoteError
 
 _GAP: Final = "  "
 _INDENT: Final = "  "
+_ROW: Final = 16
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
@@ -93,6 +94,14 @@ def uptime(milliseconds: int) -> str:
 def hex_ids(ids: Iterable[int]) -> str:
     """Helper ids as people write them."""
     return " ".join(f"0x{value:02x}" for value in ids)
+
+
+def hexdump(content: bytes, base: int) -> Iterator[str]:
+    """Address, 16 bytes a row, and what of them is printable ASCII."""
+    for offset in range(0, len(content), _ROW):
+        row = content[offset : offset + _ROW]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"{base + offset:08x}  {row.hex(' '):<47}  |{text}|"
 
 
 def error_lines(error: MicroBpfError, device: str | None = None) -> list[str]:

@@ -11,8 +11,8 @@ from client.directory import Target
 from client.escape import escape
 from client.fleet import for_each
 from client.remote import RemoteDevice
-from client.text import block, hex_ids, microseconds, size, table, uptime
-from device.api import DeviceInfo, SlotInfo, SlotList, StoreListing
+from client.text import block, hex_ids, hexdump, microseconds, size, table, uptime
+from device.api import DeviceInfo, SlotContent, SlotInfo, SlotList, StoreListing
 from device.errors import MicroBpfError
 
 
@@ -140,6 +140,12 @@ def slot_lines(slot: SlotInfo) -> list[str]:
             "last fault": None if not slot.last_fault else slot.last_fault.get("detail"),
         }
     )
+
+
+def content_lines(found: SlotContent) -> Iterator[str]:
+    """Bytes of a slot's image as a hex dump, and how many there are."""
+    yield from hexdump(found.content, found.offset)
+    yield f"{len(found.content)} of {found.size} bytes, tag {found.digest.hex()[:8]}"
 
 
 def store_lines(listing: StoreListing) -> list[str]:

@@ -260,6 +260,17 @@ class SlotList(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class SlotContent(Message):
+    """GET /slots/{n}/image: bytes of the image from `offset` on; `size` and `digest` are of all of it."""
+
+    slot: int
+    digest: bytes
+    size: int
+    offset: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RegionSpec(Message):
     """An extra region of a run; the k-th lies at the k-th extra address (programs.md section 3.1)."""
 

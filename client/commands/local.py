@@ -14,7 +14,7 @@ from client.commands.options import framed, output_options
 from client.commands.requests import exec_options, request_of
 from client.escape import escape
 from client.results import Outcome
-from client.text import block, finding_lines, hex_ids, size, table
+from client.text import block, finding_lines, hex_ids, hexdump, size, table
 from client.ui import Ui
 
 if TYPE_CHECKING:
@@ -123,8 +123,6 @@ def dump_command(ui: Ui, file: Path, layout: str | None) -> int:
 
 
 def _dump_lines(dump: Dump) -> Iterator[str]:
-    from client.dump import hexdump
-
     facts = dump.to_map()
     yield from block({key: facts[key] for key in ("name", "layout", "size", "digest")})
     yield ""

@@ -72,14 +72,33 @@ def ps_command(ui: Ui, devices: tuple[str, ...], server: str, timeout: float) ->
     return with_devices(ui, devices, server, timeout, action)
 
 
-@click.command("show", epilog="Example: client show --slot 0 -d calm-otter")
+@click.command(
+    "show",
+    epilog="Example: client show --slot 0 -d calm-otter\n\nclient show --slot 0 --hex 0x40 64",
+)
 @slot_option(None, text="Show this slot, not the device.")
+@click.option(
+    "--hex",
+    "span",
+    nargs=2,
+    metavar="OFFSET LENGTH",
+    help="Show bytes of the image in the slot.",
+)
 @device_options
 @timeout_option
 @output_options
 @framed
-def show_command(ui: Ui, slot: int | None, devices: tuple[str, ...], server: str, timeout: float) -> int:
+def show_command(
+    ui: Ui,
+    slot: int | None,
+    span: tuple[str, str] | None,
+    devices: tuple[str, ...],
+    server: str,
+    timeout: float,
+) -> int:
     """Show a device, or one of its slots."""
+    if span is not None:
+        return _show_bytes(ui, slot, span, devices, server, timeout)
 
     async def action(connection: Connection, _base: str, targets: list[Target]) -> int:
         from client.fleet import for_each
@@ -91,6 +110,33 @@ def show_command(ui: Ui, slot: int | None, devices: tuple[str, ...], server: str
             return await (device.info() if slot is None else device.slot(slot))
 
         return ui.finish(await for_each(targets, one), device_lines if slot is None else slot_lines)
+
+    return with_devices(ui, devices, server, timeout, action)
+
+
+def _show_bytes(
+    ui: Ui,
+    slot: int | None,
+    span: tuple[str, str],
+    devices: tuple[str, ...],
+    server: str,
+    timeout: float,
+) -> int:
+    from client.arguments import count
+
+    if slot is None:
+        raise click.UsageError("--hex shows bytes of a slot: say which with --slot")
+    offset, length = (count(text, "--hex") for text in span)
+
+    async def action(connection: Connection, _base: str, targets: list[Target]) -> int:
+        from client.fleet import for_each
+        from client.remote import RemoteDevice
+        from client.views import content_lines
+
+        found = await for_each(
+            targets, lambda target: RemoteDevice(connection, target).image(slot, offset, length)
+        )
+        return ui.finish(found, content_lines)
 
     return with_devices(ui, devices, server, timeout, action)
 

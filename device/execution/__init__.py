@@ -11,5 +11,6 @@ Programs never run on the event loop's thread. `pool` gives out threads, `slot` 
 from device.execution.executor import Executor
 from device.execution.pool import ShortRunPool
 from device.execution.programs import RunLimits
+from device.execution.slot import slot_empty
 
-__all__ = ["Executor", "RunLimits", "ShortRunPool"]
+__all__ = ["Executor", "RunLimits", "ShortRunPool", "slot_empty"]

@@ -17,13 +17,13 @@ from time import monotonic
 from typing import Final
 
 from device.api import ExecAnswer, ExecRequest, SlotInfo, SlotState
-from device.errors import Conflict, MicroBpfError, NotFound
+from device.errors import MicroBpfError, NotFound
 from device.execution.console import RunLog
 from device.execution.pool import ShortRunPool, ended
 from device.execution.programs import Checker, Prepared, RunLimits
 from device.execution.requests import Order, Spent, not_run
 from device.execution.run import Surroundings, perform
-from device.execution.slot import Entry, Slot
+from device.execution.slot import Entry, Slot, slot_empty
 from device.log import DeviceLog
 from device.storage.slots import SlotTable
 from device.storage.stores import MemoryStore
@@ -198,7 +198,7 @@ class Executor:
             raise slot.refusal
         image = self._images.get(slot.number)
         if image is None:
-            raise Conflict(f"slot {slot.number} is empty", code="slot-empty", hint="deploy a program first")
+            raise slot_empty(slot.number)
         try:
             prepared = self.checker.check(image.image)
         except MicroBpfError as error:

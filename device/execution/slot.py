@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from device.errors import MicroBpfError, StorageError
+from device.errors import Conflict, MicroBpfError, StorageError
 from device.execution.programs import Prepared
 from device.execution.run import Result
 from device.storage.stores import MemoryStore
@@ -123,3 +123,8 @@ class Entry:
     def leave(self) -> None:
         """See pool.Gate."""
         self.slot.leave(self.control)
+
+
+def slot_empty(number: int) -> Conflict:
+    """The error of whoever wants something of a program that is not there."""
+    return Conflict(f"slot {number} is empty", code="slot-empty", hint="deploy a program first")

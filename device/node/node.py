@@ -192,6 +192,7 @@ class Node:
                 log=self.log,
                 info=self.info,
                 slot_info=self.slot_info,
+                image=self.slots.get,
                 sequence_number=lambda: self.slots.sequence_number,
             ),
             SourceCheck() if self.config.verify_sources else None,

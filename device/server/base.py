@@ -9,7 +9,7 @@ from aiocoap import Code, Message
 
 from device import api
 from device.api import CBOR, JSON, encode_body
-from device.errors import NotAcceptable
+from device.errors import MalformedRequest, NotAcceptable
 from device.resource import BoundedResource, problem_message
 from device.server import bodies
 from device.server.errors import code_of
@@ -63,6 +63,18 @@ def text_answer(request: Message, text: str) -> Message:
     if request.opt.accept not in (None, TEXT):
         raise NotAcceptable("this is text", where="Accept", hint="text/plain (0)")
     return Message(payload=text.encode(), content_format=TEXT)
+
+
+def numbers(request: Message, *names: str) -> dict[str, int]:
+    """The query, as far as it was given: `name=number` each. Raises MalformedRequest for any other query."""
+    found: dict[str, int] = {}
+    for term in request.opt.uri_query:
+        name, _, value = term.partition("=")
+        if name not in names or not (value.isascii() and value.isdigit()) or len(value) > 15:
+            known = "&".join(f"{name}=<number>" for name in names)
+            raise MalformedRequest(f"query {term!r} is not understood", where="query", hint=known)
+        found[name] = int(value)
+    return found
 
 
 def body(request: Message, default: Any = None) -> Any:

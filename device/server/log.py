@@ -6,10 +6,9 @@ import asyncio
 
 from aiocoap import Message
 
-from device.errors import MalformedRequest
 from device.log import DeviceLog
 from device.resource import Transfers
-from device.server.base import MapResource, answer, answer_format
+from device.server.base import MapResource, answer, answer_format, numbers
 
 
 class LogResource(MapResource):
@@ -27,20 +26,9 @@ class LogResource(MapResource):
     async def render_get(self, request: Message) -> Message:
         """The lines."""
         content_format = answer_format(request)
-        return answer(self._log.page(since_of(request)), content_format)
+        return answer(self._log.page(numbers(request, "since").get("since", 0)), content_format)
 
     def _grown(self) -> None:
         """Called on any thread."""
         if self.observers and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.updated_state)
-
-
-def since_of(request: Message) -> int:
-    """The `since` of the query, 0 without. Raises MalformedRequest for any other query."""
-    since = 0
-    for term in request.opt.uri_query:
-        name, _, value = term.partition("=")
-        if name != "since" or not (value.isascii() and value.isdigit()) or len(value) > 15:
-            raise MalformedRequest(f"query {term!r} is not understood", where="query", hint="since=<number>")
-        since = int(value)
-    return since

@@ -13,10 +13,11 @@ from device.log import DeviceLog
 from device.resource import BoundedResource, BoundedSite, SourceCheck, Transfers, WellKnownCore
 from device.server.identity import ConstantText, DeviceResource
 from device.server.log import LogResource
-from device.server.slots import ExecResource, SlotResource, SlotsResource
+from device.server.slots import ExecResource, ImageResource, SlotResource, SlotsResource
 from device.server.stores import StoreResource
 from device.server.suit import StatusResource, TriggerResource, VersionResource
 from device.server.updates import Updates
+from device.storage.slots import StoredImage
 from device.storage.stores import MemoryStore
 
 
@@ -32,6 +33,7 @@ class Parts:
     log: DeviceLog
     info: Callable[[], DeviceInfo]
     slot_info: Callable[[int], SlotInfo]
+    image: Callable[[int], StoredImage | None]
     sequence_number: Callable[[], int]
 
 
@@ -97,6 +99,7 @@ class DeviceSite(BoundedSite):
             store = StoreResource(transfers, parts.executor.local_store(number))
             self._stores.append(store)
             self._put(f"slots/{number}", slot)
+            self._put(f"slots/{number}/image", ImageResource(transfers, number, parts.image))
             self._put(f"slots/{number}/exec", ExecResource(transfers, number, parts.executor))
             self._put(f"store/slots/{number}", store)
 

@@ -1,4 +1,4 @@
-"""`/slots`, `/slots/{n}` and `/slots/{n}/exec`: the programs of this device."""
+"""`/slots`, `/slots/{n}` and what lies below: the programs of this device."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from aiocoap import Code, Message
 
-from device.api import MAX_BODY, ExecRequest, SlotInfo, SlotList
-from device.execution import Executor
+from device.api import MAX_BODY, ExecRequest, SlotContent, SlotInfo, SlotList
+from device.errors import MalformedRequest
+from device.execution import Executor, slot_empty
 from device.resource import Transfers
-from device.server.base import MapResource, answer, answer_format, body
+from device.server.base import MapResource, answer, answer_format, body, numbers
+from device.storage.slots import StoredImage
 from device.transport import peer_host
 
 _OFFERED_LATER: Final = ("recompile", "shadow", "cycles")
@@ -54,6 +56,31 @@ class SlotResource(MapResource):
         """Remove the program; an empty slot stays one."""
         await self._executor.undeploy(self._number)
         return Message(code=Code.DELETED)
+
+
+class ImageResource(MapResource):
+    """GET /slots/{n}/image?offset=O&length=L: bytes of the image, all without a query (ADR 7)."""
+
+    rt = "micro-bpf.image"
+
+    def __init__(self, transfers: Transfers, number: int, image: Callable[[int], StoredImage | None]) -> None:
+        super().__init__(transfers)
+        self._number = number
+        self._image = image
+
+    async def render_get(self, request: Message) -> Message:
+        """The bytes. Those past the end of the image do not exist: there may be fewer than asked for."""
+        content_format = answer_format(request)
+        asked = numbers(request, "offset", "length")
+        stored = self._image(self._number)
+        if stored is None:
+            raise slot_empty(self._number)
+        size = len(stored.image)
+        offset = asked.get("offset", 0)
+        if offset > size:
+            raise MalformedRequest(f"the image has {size} bytes", where="offset")
+        content = stored.image[offset : offset + asked.get("length", size)]
+        return answer(SlotContent(self._number, stored.digest, size, offset, content), content_format)
 
 
 class ExecResource(MapResource):

@@ -163,6 +163,36 @@ class TestLooking:
         (entry,) = live.add("otter").results("show", "--slot", "77", code=1)
         assert entry["error"]["status"] == "4.04"
 
+    def test_bytes_of_a_slot(self, live: LiveFleet) -> None:
+        (deploy,) = live.add("otter").results("deploy", OBJECTS / "hello.o")
+        image = live.served[deploy["result"]["image"]]
+        (entry,) = live.results("show", "--slot", "0", "--hex", "0x10", "40")
+        assert entry["result"]["content"] == image[16:56].hex()
+        assert (entry["result"]["offset"], entry["result"]["size"]) == (16, len(image))
+        lines = live.client("show", "--slot", "0", "--hex", "0", "20").stdout.splitlines()
+        assert lines[0] == f"00000000  {image[:16].hex(' ')}  |.ELF............|"
+        assert lines[1].startswith(f"00000010  {image[16:20].hex(' ')} ")
+        assert lines[2].startswith(f"20 of {len(image)} bytes, tag ")
+
+    @pytest.mark.parametrize(
+        ("options", "code", "said"),
+        [
+            (("--hex", "0", "4"), 2, "say which with --slot"),
+            (("--slot", "0", "--hex", "0"), 2, "requires 2 arguments"),
+            (("--slot", "0", "--hex", "x", "4"), 2, "'x' is no number"),
+            (("--slot", "0", "--hex", "0", "-4"), 2, "-4 is no number of bytes"),
+            (("--slot", "0", "--hex", "9999", "4"), 1, "the image has"),
+            (("--slot", "1", "--hex", "0", "4"), 1, "slot 1 is empty"),
+        ],
+        ids=["no slot", "no length", "no number", "negative", "past the end", "empty slot"],
+    )
+    def test_bytes_that_are_not_there(
+        self, live: LiveFleet, options: tuple[str, ...], code: int, said: str
+    ) -> None:
+        result = deployed(live.add("otter"), "hello").client("show", *options)
+        assert result.exit_code == code
+        assert said in result.stderr
+
     def test_undeploy(self, live: LiveFleet) -> None:
         deployed(live.add("otter"), "hello")
         assert live.client("undeploy", "--slot", "0").exit_code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import cbor2
@@ -22,6 +23,7 @@ from device.api import (
     DeviceInfo,
     ExecAnswer,
     LogPage,
+    SlotContent,
     SlotInfo,
     SlotList,
     StoreListing,
@@ -87,6 +89,27 @@ async def test_slots(bench: Bench, form: int) -> None:
     assert info.digest.hex().startswith(info.tag or "-")
     assert (info.runs, info.faults, info.jit, info.capabilities) == (0, 0, None, None)
     assert (await bench.get("/slots/4", accept=form)).value["state"] == "free"
+
+
+@pytest.mark.parametrize(
+    ("query", "offset", "length"),
+    [("", 0, None), ("?offset=3", 3, None), ("?length=5", 0, 5), ("?offset=8&length=8", 8, 8)],
+    ids=["all", "from", "first", "some"],
+)
+async def test_bytes_of_an_image(
+    bench: Bench, form: int, query: str, offset: int, length: int | None
+) -> None:
+    reply = await bench.get(f"/slots/0/image{query}", accept=form)
+    found = SlotContent.from_map(reply.value)
+    assert (reply.code, found.slot, found.size, found.offset) == ("2.05", 0, len(SUM), offset)
+    assert found.content == SUM[offset:][:length]
+    assert found.digest == sha256(SUM).digest()
+
+
+async def test_past_its_end_an_image_has_no_bytes(bench: Bench) -> None:
+    end = len(SUM)
+    assert (await bench.get(f"/slots/0/image?offset={end - 1}&length=99")).value["content"] == SUM[-1:]
+    assert (await bench.get(f"/slots/0/image?offset={end}")).value["content"] == b""
 
 
 async def test_run_in_both_formats(bench: Bench, form: int) -> None:
@@ -255,7 +278,7 @@ async def test_links(bench: Bench) -> None:
     paths = ["/device", "/slots", "/store/global", "/log", "/riot/board", "/.well-known/core"]
     paths += ["/suit/trigger", "/suit/version", "/suit/slot/active", "/suit/slot/inactive", "/suit/status"]
     for slot in range(5):
-        paths += [f"/slots/{slot}", f"/slots/{slot}/exec", f"/store/slots/{slot}"]
+        paths += [f"/slots/{slot}", f"/slots/{slot}/exec", f"/slots/{slot}/image", f"/store/slots/{slot}"]
     assert sorted(links) == sorted(paths)
     observable = {"/slots", "/store/global", "/log", "/suit/status"}
     observable |= {f"/slots/{slot}" for slot in range(5)} | {f"/store/slots/{slot}" for slot in range(5)}
@@ -270,7 +293,8 @@ async def test_links(bench: Bench) -> None:
     assert len(filtered.links) == 5
     # What is listed is there, and its methods are answered.
     for href in links:
-        assert (await bench.get(href)).code in ("2.05", "4.05")
+        free = href in ("/slots/3/image", "/slots/4/image")
+        assert (await bench.get(href)).code in (("4.09",) if free else ("2.05", "4.05"))
 
 
 async def test_etags(bench: Bench) -> None:
@@ -393,6 +417,12 @@ WRONG = {
     "store: nothing": raw("4.00", b"", CBOR, "/store/global"),
     "query of the log": Wrong(GET, "/log?since=x", "4.00", "malformed"),
     "another query of the log": Wrong(GET, "/log?until=1", "4.00", "malformed"),
+    "bytes of an empty slot": Wrong(GET, "/slots/3/image", "4.09", "slot-empty"),
+    "bytes of no slot": Wrong(GET, "/slots/5/image", "4.04", "not-found"),
+    "bytes past the end": Wrong(GET, "/slots/0/image?offset=4097", "4.00", "malformed"),
+    "negative offset": Wrong(GET, "/slots/0/image?offset=-1", "4.00", "malformed"),
+    "query of an image": Wrong(GET, "/slots/0/image?since=1", "4.00", "malformed"),
+    "PUT of an image": put("4.05", "method-not-allowed", {}, "/slots/0/image"),
     "content-format": Wrong(
         POST, "/slots/0/exec", "4.15", "unsupported-format", payload=b"{}", options={"content_format": 40}
     ),
