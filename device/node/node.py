@@ -172,6 +172,7 @@ class Node:
                 limits.envelope, limits.components, self._allowed_hosts(), limits.update_deadline
             ),
             log=lambda text: self.log.add("info", "suit", text),
+            warn=lambda text: self.log.add("warning", "suit", text),
         )
         return Updates(installer, self.log, self._clock)
 

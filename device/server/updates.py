@@ -93,9 +93,7 @@ class Updates:
 
     async def _run(self, url: str) -> None:
         try:
-            done = await self._installer.update_from(url)
-            if done.result != "OK":
-                self._log.add("warning", "suit", f"update not installed: {done.result}: {done.detail}")
+            await self._installer.update_from(url)
         except Exception as error:  # noqa: BLE001  # nobody awaits this task: the log has to hear of it
             self._log.add("error", "suit", f"update failed: {type(error).__name__}: {error}")
         finally:

@@ -98,7 +98,10 @@ class Progress:
 
 
 class Installer:
-    """Carries out updates. `log` takes RIOT's console lines, `on_change` hears of every new `status`."""
+    """Carries out updates. `log` takes RIOT's console lines, `warn` why an update is refused.
+
+    `on_change` hears of every new `status`.
+    """
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class Installer:
         *,
         limits: UpdateLimits | None = None,
         log: Callable[[str], None] = lambda _text: None,
+        warn: Callable[[str], None] = lambda _text: None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.limits = limits or UpdateLimits()
@@ -121,6 +125,7 @@ class Installer:
         self._trusted = trusted
         self._identity = identity
         self._log = log
+        self._warn = warn
         self._running = False
         self._until = 0.0
 
@@ -343,7 +348,7 @@ class Installer:
         refusal = Refusal[error.code]
         riot_code = int(error.extra.get("riot_code", refusal.riot_code))
         place = f" ({error.where})" if error.where else ""
-        self._log(f"suit: refused {error.code}{place}: {error.detail}")
+        self._warn(f"suit: refused {error.code}{place}: {error.detail}")
         self._log(f"suit_worker: suit_parse() failed. res={riot_code}")
         self._log("suit_worker: update failed, hdr invalid")
         self._set(

@@ -187,7 +187,8 @@ async def test_a_refused_update_is_a_warning_and_an_installed_one_is_not(tmp_pat
         await s.update(s.publish(SEVEN, 2, board="other"))
         [warning] = [line for line in s.bench.lines if line.startswith("warning suit")]
         status = (await s.bench.get("/suit/status")).value
-        assert warning == f"warning suit update not installed: {status['result']}: {status['detail']}"
+        why = f"{status['result']} ({status['where']}): {status['detail']}"
+        assert warning == f"warning suit suit: refused {why}"
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["empty", "missing"])
