@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from device.api import ExecRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+BEST: Final = "auto"
+"""Whoever runs the program chooses."""
+
+
+class EngineType(click.ParamType):  # type: ignore[type-arg]  # takes none in click 8.2
+    """The name of an engine, or `auto`. The engines are imported only when one of them is asked for."""
+
+    name = "engine"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name, if there is an engine of it."""
+        return value if value == BEST else _engines().convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """All names, for the help."""
+        return _engines().get_metavar(param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that begin so."""
+        return _engines().shell_complete(ctx, param, incomplete)
+
+
+def _engines() -> click.Choice[str]:
+    from device.vm.engines import ENGINES
+
+    return click.Choice([BEST, *ENGINES])
 
 
 def exec_options(command: F) -> F:
@@ -18,8 +48,8 @@ def exec_options(command: F) -> F:
     options = (
         click.option(
             "--engine",
-            type=click.Choice(["auto", "interpreter", "switch"]),
-            default="auto",
+            type=EngineType(),
+            default=BEST,
             show_default=True,
             help="What runs it.",
         ),

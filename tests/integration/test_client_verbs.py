@@ -106,11 +106,6 @@ class TestExec:
         assert "one\n  result  0" in result.stdout
         assert "two: Conflict" in result.stderr
 
-    def test_an_engine_that_is_not_there(self, live: LiveFleet) -> None:
-        deployed(live.add("otter"), "hello")
-        (entry,) = live.results("exec", "--engine", "interpreter", code=1)
-        assert entry["error"]["code"] == "engine-unavailable"
-
     def test_nobody_there(self, live: LiveFleet) -> None:
         (entry,) = live.results("exec", "-d", "127.0.0.1:9", "--timeout", "0.1", code=3)
         assert entry["device"] == "127.0.0.1:9"

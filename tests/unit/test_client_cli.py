@@ -17,6 +17,7 @@ from client.commands.frame import run_framed
 from client.settings import INTERRUPTED
 from client.ui import Ui
 from device.errors import ConfigError, TransportError
+from device.vm.engines import ENGINES
 
 HEAVY = ("aiocoap", "asyncio", "cbor2", "cryptography", "elftools", "rich", "device.vm", "device.suit")
 
@@ -51,6 +52,24 @@ print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_the_engines_offered_are_those_that_there_are(verb: str) -> None:
+    shown = client(verb, "--help").stdout
+    assert f"--engine [{'|'.join(['auto', *ENGINES])}]" in shown
+    refused = client(verb, "--engine", "steam")
+    assert (refused.exit_code, "'steam' is not one of 'auto'" in refused.stderr) == (2, True)
+
+
+def test_every_engine_that_is_offered_runs(tmp_path: Path) -> None:
+    source = tmp_path / "seven.s"
+    source.write_text("mov r0, 7\nexit\n")
+    for name in ("auto", *ENGINES):
+        done = client("run", str(source), "--engine", name, "-o", "json")
+        result = json.loads(done.stdout)["results"][0]["result"]
+        assert result["r0_signed"] == 7
+        assert result["engine"] == name or (name == "auto" and result["engine"] in ENGINES)
 
 
 USAGE: list[tuple[str, tuple[str, ...]]] = [
