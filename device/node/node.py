@@ -92,12 +92,9 @@ class Node:
 
     async def _start(self) -> None:
         config, limits = self.config, self.config.limits
-        warnings: list[str] = []
-        state = self._open_state(warnings.append)
+        state = self._open_state()
         self.name = self._choose_name(state)
         self.log = DeviceLog(self._clock, sink=self._sink(self.name), capacity=limits.log_lines)
-        for text in warnings:
-            self.log.add("warning", "state", text)
         self._load_keys()
         self.slots = SlotTable(config.slots, limits.slot_size, state)
         shared = MemoryStore(limits.store_entries)
@@ -119,10 +116,11 @@ class Node:
 
     # Parts
 
-    def _open_state(self, warn: Callable[[str], None]) -> StateDirectory | None:
+    def _open_state(self) -> StateDirectory | None:
         if self.config.state is None:
             return None
-        state = StateDirectory(self.config.state, warn=warn)
+        # It warns of what it reads and writes, which begins when there is a log.
+        state = StateDirectory(self.config.state, warn=lambda text: self.log.add("warning", "state", text))
         self._stack.callback(state.close)
         return state
 
@@ -296,6 +294,10 @@ class Node:
             self.log.add(
                 "warning", "device", "no --state: programs and replay protection end with this process"
             )
+        if self.slots.beyond:
+            listed = ", ".join(map(str, self.slots.beyond))
+            text = f"slots {listed} hold programs and are left alone: this start has {config.slots} slots"
+            self.log.add("warning", "state", text)
         self._announce_keys()
 
     def _announce_keys(self) -> None:

@@ -37,11 +37,14 @@ class Backing(Protocol):
         """What was saved last, as far as it is undamaged."""
 
     def save(self, contents: Contents) -> None:
-        """Keep the contents; when this raises StorageError the former ones are still there."""
+        """Keep the contents. When this raises StorageError, the former ones are what the next start finds."""
 
 
 class SlotTable:
-    """The slots of a device. Without a backing they, and replay protection, end with the process."""
+    """The slots of a device. Without a backing they, and replay protection, end with the process.
+
+    What a backing holds of slots beyond `count` stays there untouched: `beyond` names them.
+    """
 
     def __init__(
         self, count: int = SLOTS, slot_size: int = SLOT_SIZE, backing: Backing | None = None
@@ -49,9 +52,7 @@ class SlotTable:
         self.count = count
         self.slot_size = slot_size
         self._backing = backing
-        kept = backing.load() if backing else Contents({}, 0)
-        images = {n: image for n, image in kept.images.items() if 0 <= n < count}
-        self._contents = Contents(images, kept.sequence_number)
+        self._contents = backing.load() if backing else Contents({}, 0)
 
     @property
     def sequence_number(self) -> int:
@@ -60,7 +61,12 @@ class SlotTable:
 
     def get(self, slot: int) -> StoredImage | None:
         """What the slot holds, or None."""
-        return self._contents.images.get(slot)
+        return self._contents.images.get(slot) if slot < self.count else None
+
+    @property
+    def beyond(self) -> tuple[int, ...]:
+        """The slots that hold a program and that this device, as it was started, does not have."""
+        return tuple(sorted(slot for slot in self._contents.images if slot >= self.count))
 
     def commit(self, changes: Mapping[int, StoredImage], sequence_number: int) -> None:
         """Put images into slots and advance the sequence number, in one step.
@@ -70,11 +76,21 @@ class SlotTable:
         """
         for slot, image in changes.items():
             if not 0 <= slot < self.count:
-                raise StorageError(f"there is no slot {slot}")
+                raise StorageError(
+                    f"there is no slot {slot}", where=f".ram.{slot}", hint=f"0 to {self.count - 1}"
+                )
             if len(image.image) > self.slot_size:
-                raise StorageError(f"{len(image.image)} bytes, a slot has {self.slot_size}")
+                raise StorageError(
+                    f"{len(image.image)} bytes, a slot has {self.slot_size}",
+                    where=f".ram.{slot}",
+                    hint="--limit slot_size",
+                )
         if sequence_number <= self.sequence_number:
-            raise StorageError(f"sequence number {sequence_number} does not advance {self.sequence_number}")
+            raise StorageError(
+                f"sequence number {sequence_number} does not advance {self.sequence_number}",
+                where="sequence number",
+                hint="sign with a higher one",
+            )
         self._replace(Contents({**self._contents.images, **changes}, sequence_number))
 
     def clear(self, slot: int) -> None:

@@ -7,6 +7,9 @@
 
 Images are written before the record that names them, and every file by write, fsync, rename, fsync of the
 folder: whatever the moment power is lost at, the record is the old one or the new one, and whole.
+
+The rename of the record is the commit: an error before it leaves everything as it was, and after it the new
+contents are what the next start finds, so nothing that fails then makes the update a refused one.
 """
 
 from __future__ import annotations
@@ -15,63 +18,24 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from device.errors import ConfigError, StorageError
+from device.storage.disk import Disk, RealDisk
 from device.storage.slots import Contents, StoredImage
 
 _VERSION: Final = 1
-
-
-class Disk(Protocol):
-    """The operations that change a disk, in one place so that tests can cut the power at each of them."""
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Create or truncate a file, write it and fsync it."""
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Put a file in the place of another, in one step."""
-
-    def remove(self, path: Path) -> None:
-        """Delete a file; one that is gone already is fine."""
-
-    def sync(self, folder: Path) -> None:
-        """Make renames and removals in a folder durable."""
-
-
-class RealDisk:
-    """The operating system's."""
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Create or truncate, write, fsync."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def rename(self, source: Path, target: Path) -> None:
-        """In one step."""
-        source.replace(target)
-
-    def remove(self, path: Path) -> None:
-        """No error when it is gone."""
-        path.unlink(missing_ok=True)
-
-    def sync(self, folder: Path) -> None:
-        """Fsync of the folder."""
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+_ANEW: Final = "remove the directory to start anew"
 
 
 class StateDirectory:
-    """A directory that belongs to one device while it is open. `warn` hears of damage that was left out."""
+    """A directory that belongs to one device while it is open.
+
+    `warn` hears of damage that was left out, and of a commit that may not outlive a power cut.
+    """
 
     def __init__(
         self, path: Path, *, disk: Disk | None = None, warn: Callable[[str], None] = lambda _text: None
@@ -81,7 +45,7 @@ class StateDirectory:
         self._warn = warn
         self._images = path / "images"
         try:
-            self._images.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folders()
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise self._config(
@@ -92,6 +56,13 @@ class StateDirectory:
         except OSError as error:
             os.close(self._lock)
             raise self._config("belongs to another device that runs", "one --state per device") from error
+
+    def _make_folders(self) -> None:
+        """Make what is missing, and have it survive a power cut like the files that come into it."""
+        missing = [folder for folder in (self._images, *self._images.parents) if not folder.exists()]
+        self._images.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in missing:
+            self._disk.sync(folder.parent)
 
     def close(self) -> None:
         """Give the directory free."""
@@ -110,7 +81,9 @@ class StateDirectory:
 
     def save_name(self, name: str) -> None:
         """Keep the name."""
-        self._put(self.path / "name", name.encode())
+        with self._storing("name"):
+            self._put(self.path / "name", name.encode())
+            self._disk.sync(self.path)
 
     def load(self) -> Contents:
         """The last contents that were saved. An image that is damaged or gone leaves its slot empty.
@@ -126,8 +99,13 @@ class StateDirectory:
             raise self._config(f"the record cannot be read: {error}", "check the folder's owner") from error
         checksum, _, body = stored.partition(b"\n")
         if hashlib.sha256(body).hexdigest().encode() != checksum:
-            raise self._config("the record is damaged", "remove the directory to start anew")
-        record = json.loads(body)
+            raise self._config("the record is damaged", _ANEW)
+        try:
+            return self._contents(json.loads(body))
+        except (ValueError, TypeError, LookupError) as error:
+            raise self._config("the record is none that a device writes", _ANEW) from error
+
+    def _contents(self, record: dict[str, Any]) -> Contents:
         if record["version"] != _VERSION:
             raise self._config(
                 f"the record has version {record['version']}", f"this device writes {_VERSION}"
@@ -140,7 +118,7 @@ class StateDirectory:
         return Contents(images, int(record["sequence_number"]))
 
     def _load_image(self, entry: dict[str, Any]) -> StoredImage | None:
-        path = self._images / entry["digest"]
+        path = self._images / bytes.fromhex(entry["digest"]).hex()
         try:
             image = path.read_bytes()
         except OSError as error:
@@ -153,46 +131,82 @@ class StateDirectory:
         return StoredImage(image, digest, entry["name"], entry["sequence_number"])
 
     def save(self, contents: Contents) -> None:
-        """Keep the contents: images first, then the record, then what nobody names any more goes."""
+        """Keep the contents: images first, then the record, then what nobody names any more goes.
+
+        Raises StorageError up to the moment at which the new record is in place.
+        """
         kept = {image.digest.hex(): image.image for image in contents.images.values()}
-        for name, image in kept.items():
-            path = self._images / name
-            # What lies there was checked when it was loaded, or written by us; a damaged one is written anew.
-            if not path.exists() or path.read_bytes() != image:
-                self._put(path, image)
-        record = {
-            "version": _VERSION,
-            "sequence_number": contents.sequence_number,
-            "slots": [
-                {
-                    "slot": slot,
-                    "digest": image.digest.hex(),
-                    "name": image.name,
-                    "sequence_number": image.sequence_number,
-                }
-                for slot, image in sorted(contents.images.items())
-            ],
-        }
-        body = json.dumps(record, separators=(",", ":")).encode()
-        self._put(self.path / "record", hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-        # The commit stands: an old image that cannot be removed is only untidy.
+        with self._storing("images"):
+            for name, image in kept.items():
+                # What lies there was checked when it was loaded, or written by us; a damaged one is replaced.
+                if not _holds(self._images / name, image):
+                    self._put(self._images / name, image)
+            self._disk.sync(self._images)
+        with self._storing("record"):
+            self._put(self.path / "record", _record(contents))
+        try:
+            self._disk.sync(self.path)
+        except OSError as error:
+            # After a power cut the former record may be back: the images that it names have to stay.
+            self._warn(f"the update is stored, but may not outlive a power cut: {_reason(error)}")
+            return
+        # An old image that cannot be removed is only untidy.
         with suppress(OSError):
             for path in self._images.iterdir():
                 if path.name not in kept:
                     self._disk.remove(path)
 
     def _put(self, path: Path, content: bytes) -> None:
+        """Replace a file in one step. OSError leaves the former one, and none of the space taken."""
         temporary = path.with_name(path.name + ".new")
         try:
             self._disk.write(temporary, content)
             self._disk.rename(temporary, path)
-            self._disk.sync(path.parent)
+        except OSError:
+            with suppress(OSError):  # the first error is the one to tell
+                self._disk.remove(temporary)
+            raise
+
+    @contextmanager
+    def _storing(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise StorageError(
-                f"cannot write {path.name}: {error.strerror or error}",
+                f"cannot write {what}: {_reason(error)}",
                 where=str(self.path),
-                hint="check space",
+                hint="look at the disk's space and health, then deploy again",
             ) from error
 
     def _config(self, problem: str, hint: str) -> ConfigError:
         return ConfigError(f"state directory {self.path} {problem}", code="state", where="--state", hint=hint)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
+def _record(contents: Contents) -> bytes:
+    """The record's file: checksum, then body."""
+    record = {
+        "version": _VERSION,
+        "sequence_number": contents.sequence_number,
+        "slots": [
+            {
+                "slot": slot,
+                "digest": image.digest.hex(),
+                "name": image.name,
+                "sequence_number": image.sequence_number,
+            }
+            for slot, image in sorted(contents.images.items())
+        ],
+    }
+    body = json.dumps(record, separators=(",", ":")).encode()
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

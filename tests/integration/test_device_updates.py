@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from aiocoap import Code
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.node import NodeLimits
+from device.storage.disk import RealDisk
 from device.suit.build import Description, build_manifest, sign_manifest
 from device.suit.keys import generate, load_private
 from tests.device_bench import SEVEN, SPIN, Bench, Reply, device, eventually, example
@@ -256,6 +258,70 @@ async def test_slots_and_number_survive_a_restart(tmp_path: Path) -> None:
         assert {**before, "runs": 0, "mean_us": None} == {"mean_us": None, **after}
         assert (await bench.get("/suit/version")).value == "5"
         assert (await bench.execute(1)).value["r0_signed"] == 1
+
+
+async def test_a_full_disk_keeps_the_old_program_and_the_next_update_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    async with site(tmp_path, state=state) as s:
+        assert (await s.update(s.publish(example("counter"), 1)))["result"] == "OK"
+        before = (await s.bench.get("/slots/0")).value
+        with monkeypatch.context() as patch:
+
+            def full(_disk: RealDisk, path: Path, _content: bytes) -> None:
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+            patch.setattr(RealDisk, "write", full)
+            status = await s.update(s.publish(SEVEN, 2))
+        assert (status["result"], status["riot_code"], status["report_reason"]) == ("STORAGE", -50, 11)
+        assert "No space left" in status["detail"]
+        assert (status["where"], "space" in status["hint"]) == ("commit", True)
+        assert s.console()[-1] == "suit_worker: update failed, hdr invalid"
+        assert (await s.bench.get("/slots/0")).value == before
+        assert (await s.bench.get("/suit/version")).value == "1"
+        assert (await s.bench.execute(0)).value["r0_signed"] == 1
+        assert (await s.update(s.publish(SEVEN, 2)))["result"] == "OK"
+        assert (await s.bench.execute(0)).value["r0_signed"] == 7
+    async with device(state=state) as bench:
+        assert (await bench.execute(0)).value["r0_signed"] == 7
+
+
+async def test_a_commit_that_may_not_outlive_a_power_cut_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    async with site(tmp_path, state=state) as s:
+        sync = RealDisk.sync
+
+        def broken(disk: RealDisk, folder: Path) -> None:
+            if folder == state:
+                raise OSError(errno.EIO, "Input/output error")
+            sync(disk, folder)
+
+        monkeypatch.setattr(RealDisk, "sync", broken)
+        assert (await s.update(s.publish(SEVEN, 1)))["result"] == "OK"
+        assert any("warning state" in line and "Input/output error" in line for line in s.bench.lines)
+        assert (await s.bench.execute(0)).value["r0_signed"] == 7
+
+
+async def test_what_is_wrong_with_the_state_is_in_the_log(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with device(state=state) as bench:
+        await bench.install(0, SEVEN)
+        await bench.install(3, SPIN)
+    (state / "images" / sha256(SEVEN).hexdigest()).write_bytes(b"")
+    async with device(state=state, slots=2) as bench:
+        assert (await bench.get("/slots/0")).value["state"] == "free"
+        warnings = [line for line in bench.lines if line.startswith("warning state")]
+        assert len(warnings) == 2
+        assert "slot 0" in warnings[0]
+        assert "damaged" in warnings[0]
+        assert "slots 3 hold programs and are left alone" in warnings[1]
+        await bench.install(1, SEVEN)
+    async with device(state=state) as bench:
+        assert (await bench.get("/slots/3")).value["digest"] == sha256(SPIN).digest()
+        assert not any(line.startswith("warning state") for line in bench.lines)
 
 
 async def test_stopping_in_the_middle_of_an_update(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from device.errors import ConfigError, StorageError, TooLarge
+from device.storage.disk import RealDisk
 from device.storage.slots import SlotTable, StoredImage
-from device.storage.state import RealDisk, StateDirectory
+from device.storage.state import StateDirectory
 from device.storage.stores import MemoryStore
 
 
@@ -85,6 +87,39 @@ def cut_after(path: Path, operations: int) -> bool:
     return True
 
 
+class FailingDisk(RealDisk):
+    """Raises in operation `first` (from 0), or in all from there on; a write leaves half of the bytes."""
+
+    def __init__(self, first: int, *, for_ever: bool) -> None:
+        self.first = first
+        self.for_ever = for_ever
+        self.done = 0
+        self.failed: list[str] = []
+
+    def _step(self, what: str) -> None:
+        number, self.done = self.done, self.done + 1
+        if number == self.first or (self.for_ever and number > self.first):
+            self.failed.append(what)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content[: len(content) // 2])
+        self._step("write")
+        super().write(path, content)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._step("rename")
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self._step("remove")
+        super().remove(path)
+
+    def sync(self, folder: Path) -> None:
+        self._step(f"sync {folder.name}")
+        super().sync(folder)
+
+
 POINTS = range(12)
 
 
@@ -115,6 +150,99 @@ def test_two_power_cuts(folder: Path, first: int, second: int) -> None:
 
 def test_the_points_reach_the_end(folder: Path) -> None:
     assert cut_after(folder, max(POINTS))
+
+
+def commit_with(disk: FailingDisk, folder: Path) -> tuple[SlotTable, bool, list[str]]:
+    """Commit the new image with a disk that fails: the table then, whether it was refused, the warnings."""
+    said: list[str] = []
+    state = StateDirectory(folder, disk=disk, warn=said.append)
+    slots = SlotTable(backing=state)
+    try:
+        slots.commit({0: NEW}, 2)
+    except StorageError:
+        return slots, True, said
+    finally:
+        state.close()
+    return slots, False, said
+
+
+@pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
+@pytest.mark.parametrize("operation", range(8))
+def test_what_the_disk_refuses_leaves_memory_and_disk_agreed(
+    folder: Path, operation: int, for_ever: bool
+) -> None:
+    disk = FailingDisk(operation, for_ever=for_ever)
+    slots, refused, said = commit_with(disk, folder)
+    expected = (OLD, 1) if refused else (NEW, 2)
+    assert (slots.get(0), slots.sequence_number) == expected
+    again = with_state(folder)
+    assert (again.get(0), again.sequence_number) == expected
+    # Before the record is in place it is a refusal, afterwards at most a warning.
+    assert refused == (operation < 5)
+    assert bool(said) == (operation == 5)
+    if refused:
+        with_state(folder, lambda slots: slots.commit({0: NEW}, 2))
+    assert with_state(folder).get(0) == NEW
+    if not for_ever:
+        assert list(folder.rglob("*.new")) == []
+
+
+def test_the_failures_are_in_every_operation(folder: Path) -> None:
+    """Image, its folder, record, its folder, old image: what the numbers above stand for."""
+    failed = []
+    for operation in range(7):
+        copy = folder / f"copy{operation}"
+        with_state(copy, lambda slots: slots.commit({0: OLD}, 1))
+        disk = FailingDisk(operation, for_ever=False)
+        commit_with(disk, copy)
+        failed += [name.replace(copy.name, "state") for name in disk.failed]
+    assert failed == ["write", "rename", "sync images", "write", "rename", "sync state", "remove"]
+
+
+def test_images_of_a_record_that_may_come_back_are_kept(folder: Path) -> None:
+    former = (folder / "record").read_bytes()
+    _, refused, said = commit_with(FailingDisk(5, for_ever=False), folder)
+    assert not refused
+    assert "may not outlive a power cut" in said[0]
+    (folder / "record").write_bytes(former)  # the power is cut, and the rename was not on the disk
+    slots = with_state(folder)
+    assert (slots.get(0), slots.sequence_number) == (OLD, 1)
+
+
+def test_a_folder_in_the_place_of_an_image(folder: Path) -> None:
+    (folder / "images" / NEW.digest.hex()).mkdir()
+    with pytest.raises(StorageError, match="cannot write images") as caught:
+        with_state(folder, lambda slots: slots.commit({0: NEW}, 2))
+    assert (caught.value.where, "space" in caught.value.hint) == (str(folder), True)
+    assert with_state(folder).sequence_number == 1
+
+
+def test_folders_that_are_made_are_made_durable(tmp_path: Path) -> None:
+    synced: list[Path] = []
+
+    class Noting(RealDisk):
+        def sync(self, folder: Path) -> None:
+            synced.append(folder)
+            super().sync(folder)
+
+    StateDirectory(tmp_path / "new" / "device-1", disk=Noting()).close()
+    assert set(synced) == {tmp_path, tmp_path / "new", tmp_path / "new" / "device-1"}
+    synced.clear()
+    StateDirectory(tmp_path / "new" / "device-1", disk=Noting()).close()
+    assert synced == []
+
+
+def test_fewer_slots_than_before_lose_nothing(tmp_path: Path) -> None:
+    with_state(tmp_path, lambda slots: slots.commit({0: OLD, 4: OLD}, 1))
+    state = StateDirectory(tmp_path)
+    slots = SlotTable(2, backing=state)
+    assert (slots.beyond, slots.get(4)) == ((4,), None)
+    slots.commit({1: NEW}, 2)
+    slots.clear(0)
+    state.close()
+    slots = with_state(tmp_path)
+    assert [slots.get(number) for number in range(5)] == [None, NEW, None, None, OLD]
+    assert slots.beyond == ()
 
 
 def test_contents_survive_a_restart(tmp_path: Path) -> None:
@@ -152,6 +280,23 @@ def test_a_damaged_record_is_a_start_up_error(folder: Path, damage: bytes) -> No
     (folder / "record").write_bytes(damage)
     with pytest.raises(ConfigError, match="damaged"):
         with_state(folder)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("nope", "[]", "{}", '{"version":1}', '{"version":1,"sequence_number":"x","slots":[]}'),
+        '{"version":1,"sequence_number":1,"slots":[[]]}',
+        '{"version":1,"sequence_number":1,"slots":[{"slot":0,"digest":"../../x","name":"","sequence_number":1}]}',
+        '{"version":2}',
+    ],
+)
+def test_a_record_of_something_else_is_a_start_up_error(folder: Path, body: str) -> None:
+    checksum = hashlib.sha256(body.encode()).hexdigest()
+    (folder / "record").write_text(f"{checksum}\n{body}")
+    with pytest.raises(ConfigError, match="the record") as caught:
+        with_state(folder)
+    assert caught.value.hint
 
 
 def test_a_directory_belongs_to_one_device(folder: Path) -> None:
