@@ -15,11 +15,10 @@ from device.vm import elf
 from device.vm.elf_format import EHDR, MAGIC
 from device.vm.entry import choose_entry, function_table, named_functions
 from device.vm.isa import SLOT_SIZE
+from device.vm.layouts import reader
+from device.vm.layouts.header import MAGICS
 from device.vm.link import link
 from device.vm.program import Layout, Program
-
-HEADER_MAGICS: Final = (bytes.fromhex("72425046"), bytes.fromhex("7b000000"))
-"""How images of the header family start: "rBPF", and 123, which µBPF writes."""
 
 RAM_LIMIT: Final = 4096
 """Bytes of .data and .bss that a device has for a program, unless it says otherwise."""
@@ -42,21 +41,13 @@ class _Reader(Protocol):
 
 
 def detect_layout(image: bytes) -> Layout:
-    """Which layout the bytes are: ELF by its magic, the header family by its magics, else bare text.
+    """Which layout the bytes are: ELF by its magic, a header by its magic and lengths, else bare text.
 
-    Raises LoadError `load-layout` for the header family, which has no reader here.
+    Raises LoadError for the magic of a header whose lengths fit no variant.
     """
     if image.startswith(MAGIC):
         return Layout.ELF
-    if image.startswith(HEADER_MAGICS):
-        raise LoadError(
-            f"magic 0x{int.from_bytes(image[:4], 'little'):08x} starts an image with a header;"
-            f" this build takes {_offered()}",
-            code="load-layout",
-            where="magic",
-            hint="deploy the object file itself, in the layout elf",
-        )
-    return Layout.TEXT
+    return reader.parse(image).layout if image.startswith(MAGICS) else Layout.TEXT
 
 
 def load(
@@ -79,29 +70,18 @@ def load(
             where="image",
             hint="strip it of debug information",
         )
+    if declared in (Layout.FEMTO, Layout.SMING, Layout.EXTENDED) and not image.startswith((MAGIC, *MAGICS)):
+        raise reader.bad_magic(image)
     layout = detect_layout(image)
-    if declared is not None and declared is not layout:
-        raise _wrong_layout(image, declared, layout)
-    request = _Request(hashlib.sha256(image).digest(), entry, ram_limit)
-    return _READERS[layout](image, request)
-
-
-def _wrong_layout(image: bytes, declared: Layout, detected: Layout) -> LoadError:
-    """Bytes that begin neither with a known magic nor as what they were declared to be."""
-    if declared in (Layout.FEMTO, Layout.EXTENDED) and detected is Layout.TEXT:
-        return LoadError(
-            f"magic is 0x{image[:4].hex()}, an image with a header starts with"
-            f" {' or '.join(magic.hex() for magic in HEADER_MAGICS)}",
-            code="load-magic",
-            where="magic",
+    if declared is not None and not declared.admits(layout):
+        raise LoadError(
+            f"layout is declared {declared.value}, the bytes are {layout.value}",
+            code="load-layout",
+            where="layout",
             hint="declare the layout that the image has",
         )
-    return LoadError(
-        f"layout is declared {declared.name.lower()}, the bytes are {detected.name.lower()}",
-        code="load-layout",
-        where="layout",
-        hint="declare the layout that the image has",
-    )
+    request = _Request(hashlib.sha256(image).digest(), entry, ram_limit)
+    return _READERS[layout](image, request)
 
 
 def _read_text(image: bytes, request: _Request) -> Program:
@@ -149,8 +129,41 @@ def _read_elf(image: bytes, request: _Request) -> Program:
     )
 
 
-_READERS: Final[dict[Layout, _Reader]] = {Layout.TEXT: _read_text, Layout.ELF: _read_elf}
+def _read_header(image: bytes, request: _Request) -> Program:
+    """An image with a header starts at its first instruction; its function records are names."""
+    if request.entry is not None:
+        raise LoadError(
+            f"no function {request.entry!r} to start at: an image with a header starts at its text",
+            code="load-entry",
+            where="image",
+            hint="deploy the object file, or name no function",
+        )
+    parts = reader.parse(image)
+    if len(parts.data) + parts.bss_size > request.ram_limit:
+        raise LoadError(
+            f".data ({len(parts.data)} bytes) and .bss ({parts.bss_size}) need more than the device's"
+            f" {request.ram_limit} bytes",
+            code="load-ram",
+            where="bss_len" if parts.bss_size > len(parts.data) else "data_len",
+            hint="make static arrays smaller",
+        )
+    text = reader.resolve_calls(parts)
+    return Program(
+        text=text,
+        layout=parts.layout,
+        digest=request.digest,
+        rodata=parts.rodata,
+        data=parts.data,
+        bss_size=parts.bss_size,
+        functions=function_table(text, {0: None} | parts.named_functions()),
+        declared_helpers=frozenset(parts.helpers) if parts.layout is Layout.EXTENDED else None,
+    )
 
 
-def _offered() -> str:
-    return " and ".join(layout.name.lower() for layout in _READERS)
+_READERS: Final[dict[Layout, _Reader]] = {
+    Layout.TEXT: _read_text,
+    Layout.FEMTO: _read_header,
+    Layout.SMING: _read_header,
+    Layout.EXTENDED: _read_header,
+    Layout.ELF: _read_elf,
+}

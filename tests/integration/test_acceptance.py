@@ -237,7 +237,7 @@ async def test_every_finding_is_reported(bed: Bed) -> None:
 
 LOADER: Final[dict[str, bytes]] = {
     "load-short": b"",
-    "load-layout": bytes.fromhex("72425046") + bytes(40),
+    "load-text": bytes.fromhex("72425046") + bytes(40),
     "load-elf": b"\x7fELF\x02\x01\x01" + bytes(100),
 }
 

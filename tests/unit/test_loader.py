@@ -85,20 +85,6 @@ def test_detection(image: bytes, layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("magic", "shown"), [("72425046", "0x46504272"), ("7b000000", "0x0000007b")], ids=["rBPF", "123"]
-)
-@pytest.mark.parametrize("declared", [None, *Layout])
-def test_header_images_are_recognised_and_refused(magic: str, shown: str, declared: Layout | None) -> None:
-    image = bytes.fromhex(magic) + bytes(40)
-    with pytest.raises(LoadError, match=shown):
-        loader.detect_layout(image)
-    error = refused(image, declared=declared)
-    assert error.code == "load-layout"
-    assert f"magic {shown}" in error.detail
-    assert "this build takes text and elf" in error.detail
-
-
-@pytest.mark.parametrize(
     ("image", "declared", "code", "message"),
     [
         pytest.param(EXIT, Layout.ELF, "load-layout", "declared elf, the bytes are text", id="text as elf"),
@@ -120,10 +106,10 @@ def test_header_images_are_recognised_and_refused(magic: str, shown: str, declar
             bytes.fromhex("efbeadde") + EXIT,
             Layout.FEMTO,
             "load-magic",
-            "magic is 0xefbeadde",
+            "magic is 0xdeadbeef",
             id="unknown magic",
         ),
-        pytest.param(EXIT, Layout.EXTENDED, "load-magic", "magic is 0x95000000", id="text as extended"),
+        pytest.param(EXIT, Layout.EXTENDED, "load-magic", "magic is 0x00000095", id="text as extended"),
     ],
 )
 def test_declared_layouts(image: bytes, declared: Layout, code: str, message: str) -> None:

@@ -1,0 +1,1 @@
+"""Images with a header: Femto-Containers', Sming's and µBPF's extended one (programs.md section 2)."""
