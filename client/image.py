@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from client.source import build_object
 from client.steps import OnStep, ignore_step, timed
 from device.errors import ConfigError, LoadError, VerifyError
 from device.vm import loader, verifier
 from device.vm.helpers import profile_helpers
-from device.vm.isa import SLOT_SIZE
 from device.vm.profiles import UBPF
 from device.vm.program import Layout, Program
 
@@ -139,15 +137,3 @@ def with_lines(program: Program, built: bytes) -> Program:
 def layout_name(layout: Layout) -> str:
     """How people call a layout."""
     return layout.name.lower()
-
-
-def facts(packaged: Packaged) -> dict[str, Any]:
-    """What JSON shows of an image."""
-    return {
-        "name": packaged.name,
-        "layout": layout_name(packaged.program.layout),
-        "size": len(packaged.image),
-        "slots": len(packaged.program.text) // SLOT_SIZE,
-        "digest": hashlib.sha256(packaged.image).hexdigest(),
-        "tag": packaged.tag,
-    }

@@ -59,11 +59,6 @@ class Testbed:
         """The operator's private key; its public half is what the devices trust."""
         return self.directory / "operator" / "operator.pem"
 
-    @property
-    def pids(self) -> list[int]:
-        """The processes that were started."""
-        return [process.pid for process in self._processes]
-
     async def __aenter__(self) -> Self:
         try:
             self._make_directory()

@@ -75,11 +75,6 @@ class FileStore:
         """Give the root's descriptor back."""
         self._root.close()
 
-    @property
-    def usage(self) -> tuple[int, int]:
-        """Bytes and number of files and folders below the root."""
-        return self._bytes, self._count
-
     def read(self, path: Path) -> bytes:
         """A file's content, of one moment. Raises NotFound; Forbidden for one that may not be read."""
         with self._root.parent(path) as folder, explained(path):

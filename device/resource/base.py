@@ -83,9 +83,6 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
         """Bytes of body that this request may have; may raise to refuse it before any of them is kept."""
         return self.max_body
 
-    def updated_observers(self, count: int) -> None:
-        """Called when an observer has come or gone."""
-
     # Observe
 
     def updated_state(self) -> None:
@@ -178,12 +175,10 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
         """Notifications until the client loses interest, which cancels this, or an error is the state."""
         wake = asyncio.Event()
         self._observer_wakes.add(wake)
-        self.updated_observers(self.observers)
         try:
             await self._notify(pipe, request, wake)
         finally:
             self._observer_wakes.discard(wake)
-            self.updated_observers(self.observers)
 
     async def _notify(self, pipe: Pipe, request: Message, wake: asyncio.Event) -> None:
         limits = self.transfers.limits

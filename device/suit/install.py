@@ -42,6 +42,7 @@ _RIOT_CLIENT_ERROR: Final = -6
 _RIOT_SERVER_ERROR: Final = -102
 _RIOT_TIMEOUT: Final = -110
 _BAR: Final = "█" * 25
+_COMPARED: Final = {Refusal.VENDOR_MISMATCH.name: "vendor ID", Refusal.CLASS_MISMATCH.name: "class id"}
 
 
 class ProgramHost(Protocol):
@@ -129,11 +130,6 @@ class Installer:
         self._running = False
         self._until = 0.0
 
-    @property
-    def busy(self) -> bool:
-        """Whether an update runs."""
-        return self._running
-
     async def update_from(self, url: str) -> Progress:
         """Fetch the manifest that `url` names and carry it out; the answer, and `status`, say how it ended.
 
@@ -150,7 +146,8 @@ class Installer:
         except SuitError as error:
             self._failed(error)
         except BaseException:
-            self._failed(refuse(Refusal.STORAGE, "the update was abandoned"))
+            if self.status.state != "idle":
+                self._failed(refuse(Refusal.STORAGE, "the update was abandoned", where=url))
             raise
         finally:
             self._running = False
@@ -174,6 +171,11 @@ class Installer:
         images = {operation: await self._image(operation) for operation in planned.operations}
         prepared = {o.slot: self._checked(o, image) for o, image in images.items()}
         await self._commit(planned, images, prepared)
+
+    def _finish(self, planned: Plan) -> None:
+        """Say that the update is in the slots, after looking at them."""
+        self._log(f"Stored sequence number: {planned.sequence_number}")
+        self._log("Verified installed payload")
         for operation in planned.operations:
             self._log_verified(operation)
         self._set(
@@ -218,6 +220,14 @@ class Installer:
             self._log("seq_nr <= running image")
         elif error.code == Refusal.POLICY.name:
             self._log("SUIT policy check failed!")
+        elif error.code in _COMPARED:
+            self._log_comparison(_COMPARED[error.code], error.extra["device"], error.extra["manifest"])
+
+    def _log_comparison(self, what: str, ours: str, theirs: str) -> None:
+        self._log(f"validating {what}")
+        self._log(f"Comparing {ours} to {theirs} from manifest")
+        if ours == theirs:
+            self._log(f"validating {what}: OK")
 
     def _log_plan(self, planned: Plan, stored: int) -> None:
         self._log("suit: validated manifest version")
@@ -229,11 +239,9 @@ class Installer:
             if several:
                 self._log(f"Setting component index to {index}")
             self._log(f"Formatted component name: .ram.{operation.slot}")
+            # A plan is made only when what the manifest asks for is what the device is.
             for what, raw in (("vendor ID", self._identity.vendor_id), ("class id", self._identity.class_id)):
-                name = uuid_text(raw)
-                self._log(f"validating {what}")
-                self._log(f"Comparing {name} to {name} from manifest")
-                self._log(f"validating {what}: OK")
+                self._log_comparison(what, uuid_text(raw), uuid_text(raw))
 
     async def _image(self, operation: ImageOperation) -> bytes:
         """The image in memory, of the signed size and digest."""
@@ -255,7 +263,6 @@ class Installer:
                 Refusal.IMAGE_SIZE,
                 f"the image has {len(image)} bytes, {operation.size} were signed",
                 where="install",
-                hint="publish the image that belongs to this manifest",
             )
         digest = sha256(image).digest()
         if digest != operation.digest:
@@ -264,7 +271,6 @@ class Installer:
                 Refusal.IMAGE_DIGEST,
                 f"the image has SHA-256 {digest.hex()[:8]}…, {operation.digest.hex()[:8]}… was signed",
                 where="install",
-                hint="publish the image that belongs to this manifest",
             )
         return image
 
@@ -307,8 +313,12 @@ class Installer:
             await self._programs.replace(prepared, commit)
         except StorageError as error:
             raise refuse(Refusal.STORAGE, error.detail, where="commit", hint=error.hint) from error
-        self._log(f"Stored sequence number: {planned.sequence_number}")
-        self._log("Verified installed payload")
+        except BaseException:
+            # The device stops, but the commit was already under way: what is installed is called so.
+            if self._slots.sequence_number == planned.sequence_number:
+                self._finish(planned)
+            raise
+        self._finish(planned)
 
     def _log_verified(self, operation: ImageOperation) -> None:
         """The second image match, in the validate section: of what lies in the slot now."""
@@ -375,7 +385,7 @@ def _transport(detail: str, riot_code: int, *, where: str, hint: str = "") -> Su
         Refusal.TRANSPORT,
         detail,
         where=where,
-        hint=hint or "is the file server up, and the file there?",
+        hint=hint,
         extra={"riot_code": riot_code},
     )
 

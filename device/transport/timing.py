@@ -27,11 +27,6 @@ class Timing:
     max_retransmit: int
 
     @property
-    def patience_s(self) -> float:
-        """Seconds until a sender gives up on one message that nobody acknowledges (MAX_TRANSMIT_WAIT)."""
-        return self.ack_timeout_s * float(2 ** (self.max_retransmit + 1) - 1) * RANDOM_FACTOR
-
-    @property
     def stall_s(self) -> float:
         """Seconds without an answer after which a transfer under way is given up: five sendings at most."""
         return self.ack_timeout_s * float(2 ** min(self.max_retransmit + 1, 5) - 1) * RANDOM_FACTOR
