@@ -14,7 +14,7 @@ from typing import Any, Final
 from device.errors import MalformedRequest, SuitError
 from device.suit import cbor, uri, wire
 from device.suit.envelope import VerifiedManifest, digest_value
-from device.suit.identity import Identity
+from device.suit.identity import Identity, uuid_text
 from device.suit.refusals import Refusal, refuse
 
 MAX_COMMANDS: Final = 256
@@ -76,7 +76,6 @@ def plan(verified: VerifiedManifest, state: DeviceState) -> Plan:
             Refusal.ROLLBACK,
             f"sequence number {number}, {state.sequence_number} is installed",
             where="manifest",
-            hint="sign with a higher number; the client asks the device for it",
         )
     _only(manifest, (1, 2, wire.COMMON, wire.INSTALL, wire.VALIDATE), "manifest")
     common = _map(_member(manifest, wire.COMMON, "common"), "common")
@@ -104,7 +103,7 @@ def _finished(component: _Component, state: DeviceState) -> ImageOperation:
     if not component.matched:
         raise refuse(Refusal.POLICY, f"{name}: no image match after the fetch", where="validate")
     if component.slot in state.held:
-        raise refuse(Refusal.SLOT_BUSY, f"a job holds {name}", where="install", hint="end it first")
+        raise refuse(Refusal.SLOT_BUSY, f"a job holds {name}", where="install")
     return component.operation
 
 
@@ -231,8 +230,12 @@ class _Section:
             raise refuse(Refusal.MALFORMED, f"{where}: parameter {key} is not set", where=where)
         theirs = self.current.parameters[key]
         if theirs != ours:
+            ids = {"device": uuid_text(ours), "manifest": uuid_text(theirs)}
             raise refuse(
-                refusal, f"the device is {ours.hex()}, the manifest is for {theirs.hex()}", where=where
+                refusal,
+                f"the device is {ids['device']}, the manifest is for {ids['manifest']}",
+                where=where,
+                extra=ids,
             )
 
     def _fetch(self, where: str) -> None:

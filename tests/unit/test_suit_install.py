@@ -15,16 +15,18 @@ from device.errors import (
     LoadError,
     MicroBpfError,
     RemoteError,
+    StorageError,
     SuitError,
     TooLarge,
     TransportError,
     VerifyError,
 )
-from device.storage.slots import SlotTable, StoredImage
+from device.storage.slots import Contents, SlotTable, StoredImage
 from device.suit import build
 from device.suit.identity import Identity
 from device.suit.install import Installer, Progress, UpdateLimits
 from device.suit.keys import TrustedKey, TrustStore
+from device.suit.refusals import Refusal, refuse
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -48,6 +50,19 @@ def envelope(key: Ed25519PrivateKey = KEY, **changes: Any) -> bytes:
     return build.sign_manifest(build.build_manifest(build.Description(**values)), [key])
 
 
+class Disk:
+    """What keeps the slots, until it is full."""
+
+    full = False
+
+    def load(self) -> Contents:
+        return Contents({}, 0)
+
+    def save(self, contents: Contents) -> None:
+        if self.full:
+            raise StorageError("cannot write record: No space left on device", hint="make space")
+
+
 class Bench:
     """An installer on a device with an old program in slot 2 and sequence number 6."""
 
@@ -61,7 +76,8 @@ class Bench:
         self.hold.set()
         self.checked: bytes | None = None
         self.current: dict[int, object] = {}
-        self.slots = SlotTable()
+        self.disk = Disk()
+        self.slots = SlotTable(backing=self.disk)
         self.slots.commit({2: OLD}, 6)
         trusted = TrustStore((TrustedKey("operator", KEY.public_key()),))
         self.installer = Installer(
@@ -210,6 +226,7 @@ REFUSALS: dict[str, tuple[Callable[[Bench], object], str, int, int]] = {
         2,
     ),
     "a job": (lambda b: b.jobs.add(2), "SLOT_BUSY", -50, 1),
+    "full disk": (lambda b: setattr(b.disk, "full", True), "STORAGE", -50, 2),
 }
 
 
@@ -230,7 +247,29 @@ async def test_a_refusal_changes_nothing_and_the_next_update_works(bench: Bench,
     ]
     bench.files, bench.refusal = dict(good), None
     bench.jobs.clear()
+    bench.disk.full = False
     assert (await bench.update()).result == "OK"
+
+
+async def test_a_full_disk_says_what_the_disk_said(bench: Bench) -> None:
+    bench.disk.full = True
+    status = await bench.update()
+    assert status.detail == "cannot write record: No space left on device"
+    assert (status.where, status.hint, status.report_reason) == ("commit", "make space", 11)
+
+
+async def test_the_comparison_that_fails_names_both_sides(bench: Bench) -> None:
+    theirs = "5526a061-b6c7-5848-a018-774d773483ac"
+    bench.files[MANIFEST_URL] = envelope(board="nucleo-f446re")
+    status = await bench.update()
+    assert ["validating class id", f"Comparing {CLASS} to {theirs} from manifest"] == bench.said[4:6]
+    assert "validating class id: OK" not in bench.said
+    assert status.detail == f"the device is {CLASS}, the manifest is for {theirs}"
+
+
+@pytest.mark.parametrize("refusal", Refusal, ids=lambda refusal: refusal.name)
+def test_every_class_has_advice(refusal: Refusal) -> None:
+    assert refuse(refusal, "").hint == refusal.advice != ""
 
 
 async def test_findings_travel_with_the_refusal(bench: Bench) -> None:
@@ -272,6 +311,29 @@ async def test_a_cancelled_update_frees_the_installer(bench: Bench) -> None:
     bench.hold.set()
     assert bench.untouched()
     assert (await bench.update()).result == "OK"
+
+
+async def test_a_commit_that_is_under_way_when_the_device_stops_is_reported_as_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, committed = bench.replace, asyncio.Event()
+
+    async def slow(prepared: Mapping[int, object], commit: Callable[[], None]) -> None:
+        await replace(prepared, commit)
+        committed.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench, "replace", slow)
+    task = asyncio.create_task(bench.update())
+    await committed.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    status = bench.installer.status
+    assert (status.state, status.result, len(status.installed)) == ("idle", "OK", 1)
+    assert bench.said[-1] == "suit_worker: update successful"
+    assert not any("refused" in line or "failed" in line for line in bench.said)
+    assert bench.slots.sequence_number == 7
 
 
 async def test_an_update_ends_within_its_deadline(bench: Bench) -> None:
