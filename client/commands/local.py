@@ -179,14 +179,16 @@ def run_command(ui: Ui, file: Path | None, batch: str | None, layout: str | None
 
 def _batch(name: str) -> int:
     path = Path(name)
-    if name != "-" and not path.is_file():
-        raise click.UsageError(f"there is no file {name}")
     from client.batch import run_batch
 
     if name == "-":
         run_batch(sys.stdin.buffer, sys.stdout)
         return 0
-    with path.open("rb") as lines:
+    try:
+        lines = path.open("rb")
+    except OSError as error:
+        raise click.UsageError(f"cannot read {name}: {error.strerror}") from error
+    with lines:
         run_batch(lines, sys.stdout)
     return 0
 

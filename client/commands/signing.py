@@ -142,14 +142,18 @@ def keygen_command(ui: Ui, to: str | None, pass_file: Path | None, encrypt: bool
 @release_options
 @click.option("--board", metavar="NAME", help="Board it is for, where no device is named.  [default: native]")
 @click.option("--uri", metavar="URL", help="URL of the image, where the usual name does not do.")
-@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the manifest.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    help="Where to write the manifest, the image beside it: a file, or a folder.  [default: here]",
+)
 @key_options
 @device_options
 @timeout_option
 @output_options
 @framed
 def sign_command(ui: Ui, file: Path, uri: str | None, to: Path | None, **options: Any) -> int:
-    """Sign a manifest for an image, into files beside it.
+    """Sign a manifest for an image, into files.
 
     The sequence number and the board are asked of the devices that are named with -d; without any,
     --seq is needed. Nothing is published.
@@ -158,13 +162,28 @@ def sign_command(ui: Ui, file: Path, uri: str | None, to: Path | None, **options
 
     signed = loop.run(ui, _release(ui, file, uri=uri, **options))
     results = []
-    for release in signed:
-        manifest = to if to is not None and len(signed) == 1 else file.parent / release.manifest_name
-        image = file.parent / release.image_name
+    for release, manifest in zip(signed, _places(to, signed), strict=True):
+        image = manifest.parent / release.image_name
         write(manifest, release.envelope)
         write(image, release.image)
         results.append({**release.to_map(), "manifest_file": str(manifest), "image_file": str(image)})
     return ui.finish([Outcome(None, result) for result in results], _signed_lines)
+
+
+def _places(to: Path | None, signed: list[Signed]) -> list[Path]:
+    """Where the manifests go: by their own names into a folder, or one to where it was told."""
+    if to is None or to.is_dir():
+        return [(to or Path()) / release.manifest_name for release in signed]
+    if len(signed) > 1:
+        from device.errors import ConfigError
+
+        raise ConfigError(
+            f"the devices need {len(signed)} manifests, and {to} is one file",
+            code="argument",
+            where="--to",
+            hint="name a folder that there is",
+        )
+    return [to]
 
 
 @click.command("publish", epilog="Example: client publish prog.o --slot 0 -d all")

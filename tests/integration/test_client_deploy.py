@@ -343,6 +343,31 @@ def test_publish_and_sign_without_a_device(live: LiveFleet, tmp_path: Path) -> N
     assert Path(signed["result"]["image_file"]).read_bytes() == live.served[published["result"]["image"]]
 
 
+def test_signed_files_go_here_or_where_they_are_told(
+    live: LiveFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    before = set(HELLO.parent.iterdir())
+    for to, folder in (((), here), (("--to", there), there)):
+        (signed,) = live.results("sign", HELLO, "--seq", "5", *to)
+        names = {Path(signed["result"][name]).name for name in ("manifest_file", "image_file")}
+        assert {path.name for path in folder.iterdir()} == names
+    assert set(HELLO.parent.iterdir()) == before
+
+
+def test_two_manifests_do_not_fit_into_one_file(live: LiveFleet, tmp_path: Path) -> None:
+    live.add("one").add("two", board="nucleo-f446re")
+    (refused,) = live.results("sign", HELLO, "-d", "all", "--to", tmp_path / "m.signed", code=2)
+    assert "2 manifests" in refused["error"]["detail"]
+    assert not (tmp_path / "m.signed").exists()
+    (tmp_path / "out").mkdir()
+    assert len(live.results("sign", HELLO, "-d", "all", "--to", tmp_path / "out")) == 2
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
 def test_publish_asks_the_devices_that_are_named(live: LiveFleet) -> None:
     live.add("otter").results("deploy", HELLO)
     (published,) = live.results("publish", HELLO, "-d", "otter")

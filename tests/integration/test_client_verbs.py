@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,27 @@ class TestLocally:
         assert result.exit_code == 0
         assert answers[0]["r0"] == "0x0000000000000007"
         assert answers[1]["error"]["stage"] == "request"
+
+    def test_batch_reads_a_pipe(self, live: LiveFleet, tmp_path: Path) -> None:
+        pipe = tmp_path / "requests"
+        os.mkfifo(pipe)
+        line = '{"program": "b7000000070000009500000000000000", "memory": "", "engine": "switch"}\n'
+        writer = threading.Thread(target=pipe.write_text, args=(line,))
+        writer.start()
+        result = live.client("run", "--batch", pipe)
+        writer.join()
+        assert (result.exit_code, json.loads(result.stdout)["r0"]) == (0, "0x0000000000000007")
+        assert live.client("run", "--batch", "/dev/null").exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("name", "reason"), [("nothing", "No such file"), (".", "Is a directory")], ids=["missing", "folder"]
+    )
+    def test_batch_needs_something_to_read(
+        self, live: LiveFleet, tmp_path: Path, name: str, reason: str
+    ) -> None:
+        result = live.client("run", "--batch", tmp_path / name)
+        assert result.exit_code == 2
+        assert f"cannot read {tmp_path / name}: {reason}" in result.stderr
 
     def test_verify(self, live: LiveFleet) -> None:
         (entry,) = live.results("verify", OBJECTS / "hello.o")
