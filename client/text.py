@@ -12,6 +12,9 @@ _GAP: Final = "  "
 _INDENT: Final = "  "
 _ROW: Final = 16
 
+MOST_FINDINGS: Final = 20
+"""Findings that people get to see: a file that is no program at all has thousands."""
+
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     """Left-aligned columns as wide as their widest cell; numbers to the right. Cells are escaped."""
@@ -122,14 +125,25 @@ def error_lines(error: MicroBpfError, device: str | None = None) -> list[str]:
     return lines
 
 
-def finding_lines(findings: Iterable[Any]) -> list[str]:
-    """The verifier's findings, one a line: severity, id, message, source."""
-    return [_finding(finding) for finding in findings]
+def finding_lines(findings: Sequence[Any]) -> list[str]:
+    """The verifier's findings, one a line: severity, id, message, source.
+
+    Of more than MOST_FINDINGS the first of them, errors before warnings, and how many there are besides.
+    """
+    further = len(findings) - MOST_FINDINGS
+    if further <= 0:
+        return [_finding(finding) for finding in findings]
+    gravest = sorted(findings, key=_is_warning)[:MOST_FINDINGS]
+    return [*map(_finding, gravest), f"and {further} more; -o json shows all"]
 
 
 def _finding(finding: Any) -> str:
     if not isinstance(finding, Mapping):
         return escape(finding)
-    severity = "warning" if finding.get("severity") in ("W", "warning") else "error"
+    severity = "warning" if _is_warning(finding) else "error"
     source = f"  ({escape(finding['source'])})" if finding.get("source") else ""
     return f"{severity} {escape(finding.get('id', ''))}: {escape(finding.get('message', ''))}{source}"
+
+
+def _is_warning(finding: Any) -> bool:
+    return isinstance(finding, Mapping) and finding.get("severity") in ("W", "warning")

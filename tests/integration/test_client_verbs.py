@@ -346,6 +346,17 @@ class TestLocally:
         (denied,) = live.results("verify", OBJECTS / "hello.o", "--helpers", "0x13", code=1)
         assert denied["error"]["findings"][0]["id"] == "helper-denied"
 
+    def test_garbage_is_refused_in_some_lines_and_in_json_whole(
+        self, live: LiveFleet, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "garbage.bin"
+        path.write_bytes(bytes([0xFF]) * 4096)
+        for verb in ("verify", "run"):
+            result = live.client(verb, path)
+            assert (result.exit_code, len(result.stderr.splitlines()) < 30) == (1, True), verb
+            (entry,) = live.results(verb, path, code=1)
+            assert len(entry["error"]["findings"]) >= 512
+
     @pytest.mark.parametrize("layout", ["elf", "text"])
     def test_dump(self, live: LiveFleet, layout: str) -> None:
         (entry,) = live.results("dump", OBJECTS / "add.o", "--layout", layout)

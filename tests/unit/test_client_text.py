@@ -9,7 +9,7 @@ import pytest
 from client.escape import display_width, escape
 from client.exits import Exit, exit_code
 from client.results import Outcome, dump_json, envelope, worst
-from client.text import block, duration, error_lines, microseconds, quoted, size, table, uptime
+from client.text import block, duration, error_lines, finding_lines, microseconds, quoted, size, table, uptime
 from device.errors import (
     BuildError,
     ConfigError,
@@ -188,6 +188,23 @@ def test_an_error_for_people() -> None:
         "  warning uninit: r3 read before written",
         "  hint: look at it\\x1b",
     ]
+
+
+@pytest.mark.parametrize(
+    ("warnings", "errors", "lines", "last"),
+    [
+        (0, 20, 20, "error opcode: at #19"),
+        (0, 21, 21, "and 1 more; -o json shows all"),
+        (8000, 700, 21, "and 8680 more; -o json shows all"),
+    ],
+    ids=["as many as are shown", "one more", "garbage"],
+)
+def test_findings_without_end_are_counted(warnings: int, errors: int, lines: int, last: str) -> None:
+    found = [{"severity": "W", "id": "odd", "message": f"at #{number}"} for number in range(warnings)]
+    found += [{"severity": "E", "id": "opcode", "message": f"at #{number}"} for number in range(errors)]
+    shown = finding_lines(found)
+    assert (len(shown), shown[-1]) == (lines, last)
+    assert shown[:20] == [f"error opcode: at #{number}" for number in range(20)]
 
 
 def test_a_compilers_text_keeps_its_lines() -> None:
