@@ -27,6 +27,8 @@ from device.vm.memory import (
 
 BUDGET_DEFAULT: Final = 2_000_000
 BUDGET_MAX: Final = 2**32 - 1
+PERIODIC_WAKEUP: Final = 0x61
+"""The helper that sleeps: the budget of a long run begins anew when it returns (programs.md section 5)."""
 
 
 class Layout(Enum):
@@ -190,7 +192,10 @@ def no_helpers(helper: int, *_arguments: int) -> int:
 
 @dataclass(slots=True)
 class Run:
-    """Everything one execution needs. `budget` is in instructions, r1 and r2 are the entry's arguments."""
+    """Everything one execution needs. `budget` is in instructions, r1 and r2 are the entry's arguments.
+
+    `renews`: the budget begins anew whenever PERIODIC_WAKEUP returns, as in long runs.
+    """
 
     memory: GuestMemory
     call_helper: HelperGate = no_helpers
@@ -199,6 +204,7 @@ class Run:
     r2: int = 0
     control: Control = field(default_factory=Control)
     rules: Rules = PLAIN
+    renews: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from device.vm.decode import (
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.isa import FRAME_POINTER, REGISTERS, SLOT_SIZE
 from device.vm.memory import ADDRESS_MASK, RODATA_BASE, STACK_TOP
-from device.vm.program import Outcome, Program, Run
+from device.vm.program import PERIODIC_WAKEUP, Outcome, Program, Run
 
 CHECK_INTERVAL: Final = 4096
 """Instructions between two looks at the run's control, about 2 ms; helper calls look each time."""
@@ -64,6 +64,7 @@ class SwitchEngine:
         registers = [0] * REGISTERS
         registers[1], registers[2], registers[FRAME_POINTER] = run.r1 & MASK64, run.r2 & MASK64, STACK_TOP
         pc = executed = pause = 0
+        limit = run.budget
         operations = FAULTING_OPERATIONS if run.rules.zero_divisor_faults else OPERATIONS
         limited, branches = run.rules.branch_limit is not None, run.rules.branch_limit or 0
         try:
@@ -72,11 +73,11 @@ class SwitchEngine:
             stack.reset()
             while True:
                 if executed >= pause:
-                    if executed >= run.budget and pc < slots:  # section 5: before the instruction
+                    if executed >= limit and pc < slots:  # section 5: before the instruction
                         detail = f"budget of {run.budget} instructions used up"
                         raise GuestFault(FaultCode.OUT_OF_INSTRUCTIONS, detail)
                     control.check()
-                    pause = min(run.budget, executed + CHECK_INTERVAL)
+                    pause = min(limit, executed + CHECK_INTERVAL)
                 executed += 1
                 step = code[pc]
                 if step is None:
@@ -118,6 +119,8 @@ class SwitchEngine:
                 elif case == CALL_HELPER:
                     control.check()  # a helper may take as long as many instructions
                     registers[0] = run.call_helper(imm, *registers[1:6]) & MASK64
+                    if imm == PERIODIC_WAKEUP and run.renews:
+                        limit, pause = executed + run.budget, executed
                     pc += 1
 
                 elif case == CALL_LOCAL:

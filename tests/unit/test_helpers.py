@@ -6,7 +6,7 @@ import pytest
 
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import HELPERS, CType, Helper, Parameter, profile_helpers
-from device.vm.profiles import UBPF
+from device.vm.profiles import PROFILES, UBPF, UBPF_FC, Profile
 from tests.unit.helper_bench import CONSTANT, INPUT, SCRATCH, Bench
 
 MINUS_1 = 2**64 - 1
@@ -19,9 +19,14 @@ PRINTF_POINTERS = "fmt R str 256" + "".join(f", value{n} R str 256 for %s" for n
 
 class TestTable:
     def test_ids_of_this_version(self) -> None:
-        ids = [0x01, 0x02, 0x03, 0x10, 0x11, 0x12, 0x13, 0x20, 0x50, 0x51, 0x52, 0x60]
-        assert list(HELPERS) == ids
-        assert list(profile_helpers(UBPF)) == ids
+        assert len(profile_helpers(UBPF)) == 30
+        assert list(HELPERS) == [*profile_helpers(UBPF), 0x100, 0x101, 0x102, 0x103]
+
+    @pytest.mark.parametrize(
+        "profile", [*PROFILES.values(), UBPF_FC], ids=lambda p: f"{p.name} {len(p.helpers)}"
+    )
+    def test_every_profile_has_all_that_it_lists(self, profile: Profile) -> None:
+        assert set(profile_helpers(profile)) == profile.helpers
 
     @pytest.mark.parametrize(
         ("helper", "name", "pointers"),
@@ -34,10 +39,32 @@ class TestTable:
             (0x12, "bpf_fetch_local", "value W 4"),
             (0x13, "bpf_fetch_global", "value W 4"),
             (0x20, "bpf_now_ms", ""),
+            (0x30, "bpf_saul_reg_find_nth", ""),
+            (0x31, "bpf_saul_reg_find_type", ""),
+            (0x32, "bpf_saul_reg_read", "data W 8"),
+            (0x33, "bpf_saul_reg_write", "data R 8"),
+            (0x34, "bpf_saul_read_temp", "value W 4"),
+            (0x40, "bpf_gcoap_resp_init", "ctx the packet context"),
+            (0x41, "bpf_coap_opt_finish", "ctx the packet context"),
+            (0x42, "bpf_coap_add_format", "ctx the packet context"),
+            (0x43, "bpf_coap_get_pdu", "ctx the packet context"),
             (0x50, "bpf_fmt_s16_dfp", "out W length, or 0"),
             (0x51, "bpf_fmt_u32_dec", "out W length, or 0"),
             (0x52, "bpf_strlen", "str R str to the end of its region"),
             (0x60, "bpf_ztimer_now", ""),
+            (0x61, "bpf_ztimer_periodic_wakeup", "last RW 4"),
+            (0x70, "bpf_gpio_read_input", ""),
+            (0x71, "bpf_gpio_read_raw", ""),
+            (0x72, "bpf_gpio_write", ""),
+            (0x80, "bpf_hd44780_init", ""),
+            (0x81, "bpf_hd44780_clear", ""),
+            (0x82, "bpf_hd44780_print", "s R str 256"),
+            (0x83, "bpf_hd44780_set_cursor", ""),
+            (0x84, "bpf_keypad_get_input", ""),
+            (0x100, "bpf_user_get_magic", ""),
+            (0x101, "bpf_user_set_magic", ""),
+            (0x102, "bpf_user_send_packet", "data R len"),
+            (0x103, "bpf_user_read_packet", "buf W min(len, packet)"),
         ],
         ids=lambda value: f"0x{value:02x}" if isinstance(value, int) else "",
     )  # fmt: skip
@@ -116,6 +143,7 @@ class TestGate:
 
 BEYOND = 0x20000040
 NOWHERE = 0x1234
+HANDLE = 0x40000000
 
 
 # (helper, arguments, number of the argument that is wrong, address, size, access)
@@ -130,6 +158,18 @@ VIOLATIONS = [
     pytest.param(0x12, (1, BEYOND - 3), 2, BEYOND - 3, 4, "write", id="fetch_local: over the end"),
     pytest.param(0x12, (1, 0), 2, 0, 4, "write", id="fetch_local: null"),
     pytest.param(0x13, (1, CONSTANT), 2, CONSTANT, 4, "write", id="fetch_global: read-only"),
+    pytest.param(0x32, (HANDLE, BEYOND - 7), 2, BEYOND - 7, 8, "write", id="saul_reg_read: over the end"),
+    pytest.param(0x32, (0, NOWHERE), 2, NOWHERE, 8, "write", id="saul_reg_read: also without device"),
+    pytest.param(0x33, (HANDLE, BEYOND - 7), 2, BEYOND - 7, 8, "read", id="saul_reg_write: over the end"),
+    pytest.param(0x34, (HANDLE, CONSTANT), 2, CONSTANT, 4, "write", id="saul_read_temp: read-only"),
+    pytest.param(0x61, (NOWHERE, 5), 1, NOWHERE, 4, "read", id="periodic_wakeup: nowhere"),
+    pytest.param(0x61, (CONSTANT, 5), 1, CONSTANT, 4, "write", id="periodic_wakeup: read-only"),
+    pytest.param(0x82, (0, NOWHERE), 2, NOWHERE, 1, "read", id="hd44780_print: also without display"),
+    pytest.param(0x102, (CONSTANT, 10), 1, CONSTANT, 10, "read", id="send_packet: too long"),
+    pytest.param(0x102, (SCRATCH, 2**32 - 1), 1, SCRATCH, 2**32 - 1, "read", id="send_packet: size_t -1"),
+    pytest.param(
+        0x103, (BEYOND - 33, 2**32 - 1), 1, BEYOND - 33, 34, "write", id="read_packet: over the end"
+    ),
     pytest.param(0x50, (BEYOND - 1, 12, 0), 1, BEYOND - 1, 2, "write", id="fmt_s16_dfp: over the end"),
     pytest.param(0x51, (CONSTANT, 1), 1, CONSTANT, 1, "write", id="fmt_u32_dec: string literal"),
     pytest.param(0x52, (NOWHERE,), 1, NOWHERE, 1, "read", id="strlen: nowhere"),

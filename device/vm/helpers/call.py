@@ -6,15 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from device.vm.faults import GuestFault
+from device.vm.helpers.bare import BareBoard
 from device.vm.memory import GuestMemory
-from device.vm.ports import Clock, Console, KeyValueStore
+from device.vm.packet import Packet
+from device.vm.ports import Board, Clock, Console, KeyValueStore
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What helpers need from outside. `local` is the slot's store, `shared` the device's.
 
-    `warn` takes a line for the log; each text comes at most once in a run.
+    `warn` takes a line for the log; each text comes at most once in a run. `pause` lets so many microseconds
+    of the device's time pass, or gives others their turn when they are 0; it raises GuestFault KILLED when
+    the run has to stop. `sound_class`: see Profile. `packet` is there in a packet run.
     """
 
     local: KeyValueStore
@@ -22,6 +26,10 @@ class Services:
     clock: Clock
     console: Console
     warn: Callable[[str], None]
+    board: Board = field(default_factory=BareBoard)
+    pause: Callable[[int], None] = lambda _us: None
+    sound_class: bool = True
+    packet: Packet | None = None
 
 
 @dataclass(slots=True)
@@ -77,6 +85,7 @@ class Call:
             size=fault.size,
             access=fault.access,
             region=fault.region,
+            distance=fault.distance,
             helper=self.helper,
             argument=argument,
         )

@@ -5,7 +5,7 @@ Declarations are data, so that the gate, the documentation and `client dump` rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
@@ -16,6 +16,9 @@ from device.vm.helpers.call import Call
 from device.vm.memory import GuestMemory
 
 MASK64: Final = 0xFFFFFFFFFFFFFFFF
+
+BoundHelper = Callable[[int, int, int, int, int], int]
+"""(r1, …, r5) → r0 as 64 bits; raises GuestFault."""
 
 
 class CType(Enum):
@@ -78,6 +81,21 @@ class Writable:
 
     def __str__(self) -> str:
         return f"W {self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableAndWritable:
+    """`R n` and `W n`: a fault is of the kind that comes first, though all that is writable is readable."""
+
+    size: int
+
+    def check(self, memory: GuestMemory, address: int, _arguments: Mapping[str, int], /) -> None:
+        """See Contract."""
+        memory.check_readable(address, self.size)
+        memory.check_writable(address, self.size)
+
+    def __str__(self) -> str:
+        return f"RW {self.size}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +164,44 @@ class Helper:
         """What is demanded of the pointers, as in the table of helpers.md: `dst W n, src R n`."""
         return ", ".join(f"{p.name} {p.contract}" for p in self.parameters if p.contract is not None)
 
-    def perform(self, call: Call, registers: tuple[int, ...]) -> int:
-        """Check all pointers, then do the work and give r0. `registers` are r1 to r5."""
-        arguments = {
-            parameter.name: parameter.type.cut(register)
-            for parameter, register in zip(self.parameters, registers, strict=False)
-        }
-        for position, parameter in enumerate(self.parameters, 1):
-            if parameter.contract is not None:
+    def bind(self, call: Call) -> BoundHelper:
+        """The helper as a function of r1 to r5: check all pointers, then do the work and give r0.
+
+        What can be decided for all calls is decided here, as a helper is called far more often than bound.
+        """
+        cuts = [parameter.type.cut for parameter in self.parameters]
+        if any(parameter.contract is not None for parameter in self.parameters):
+            return self._bind_checked(call, cuts)
+        function, extend = self.function, self.result.extend
+        match cuts:
+            case []:
+                return lambda _1, _2, _3, _4, _5: extend(function(call))
+            case [cut]:
+                return lambda r1, _2, _3, _4, _5: extend(function(call, cut(r1)))
+            case [cut, second]:
+                return lambda r1, r2, _3, _4, _5: extend(function(call, cut(r1), second(r2)))
+            case _:
+                return lambda *registers: extend(
+                    function(call, *(cut(register) for cut, register in zip(cuts, registers, strict=False)))
+                )
+
+    def _bind_checked(self, call: Call, cuts: Sequence[Callable[[int], int]]) -> BoundHelper:
+        function, extend, memory = self.function, self.result.extend, call.memory
+        names = [parameter.name for parameter in self.parameters]
+        checks = [
+            (position, parameter.contract.check)
+            for position, parameter in enumerate(self.parameters)
+            if parameter.contract is not None and not isinstance(parameter.contract, CheckedByHelper)
+        ]
+
+        def perform(*registers: int) -> int:
+            values = [cut(register) for cut, register in zip(cuts, registers, strict=False)]
+            arguments = dict(zip(names, values, strict=True))
+            for position, check in checks:
                 try:
-                    parameter.contract.check(call.memory, arguments[parameter.name], arguments)
+                    check(memory, values[position], arguments)
                 except GuestFault as fault:
-                    raise call.blame(fault, position) from None
-        return self.result.extend(self.function(call, *arguments.values()))
+                    raise call.blame(fault, position + 1) from None
+            return extend(function(call, *values))
+
+        return perform

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers.call import Call, Services
-from device.vm.helpers.contract import Helper
+from device.vm.helpers.contract import BoundHelper, Helper
 from device.vm.memory import GuestMemory
 from device.vm.program import HelperGate
 
@@ -24,10 +24,10 @@ def gate(
     one that is not allowed, ILLEGAL_MEM when a pointer breaks its contract; nothing was written then.
     """
     permitted = frozenset(available if allowed is None else allowed)
-    admitted: dict[int, tuple[Helper, Call]] = {}
+    admitted: dict[int, BoundHelper] = {}
     warned: set[str] = set()
 
-    def admit(number: int) -> tuple[Helper, Call]:
+    def admit(number: int) -> BoundHelper:
         helper = available.get(number)
         if helper is None:
             detail = f"helper 0x{number:02x} does not exist here"
@@ -35,13 +35,10 @@ def gate(
         if number not in permitted:
             detail = f"helper 0x{number:02x} {helper.name} is not in the allow-list"
             raise GuestFault(FaultCode.HELPER_DENIED, detail, helper=number)
-        return helper, Call(number, helper.name, memory, services, warned)
+        bound = admitted[number] = helper.bind(Call(number, helper.name, memory, services, warned))
+        return bound
 
-    def call_helper(number: int, *registers: int) -> int:
-        entry = admitted.get(number)
-        if entry is None:
-            entry = admitted[number] = admit(number)
-        helper, call = entry
-        return helper.perform(call, registers)
+    def call_helper(number: int, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
+        return (admitted.get(number) or admit(number))(r1, r2, r3, r4, r5)
 
     return call_helper

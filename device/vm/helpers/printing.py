@@ -7,11 +7,10 @@ from typing import Final
 from device.vm.helpers.call import Call
 from device.vm.helpers.contract import CheckedByHelper, CType, Helper, Parameter, ReadableString
 from device.vm.helpers.format import parse, render
+from device.vm.helpers.numbers import EINVAL
 
 MAX_STRING: Final = 256
 """Bytes of a format or a string argument, the NUL among them."""
-
-EINVAL: Final = 22
 
 
 def _printf(call: Call, address: int, *values: int) -> int:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
 from device.vm.helpers.blocks import BLOCKS
+from device.vm.helpers.board import BOARD
 from device.vm.helpers.clock import CLOCK
 from device.vm.helpers.contract import CType, Helper
+from device.vm.helpers.packets import PACKETS
 from device.vm.helpers.printing import PRINTING
+from device.vm.helpers.sensors import SENSORS
 from device.vm.helpers.stores import STORES
 from device.vm.helpers.text import TEXT
+from device.vm.helpers.user import USER
 from device.vm.profiles import Profile
 
+_GROUPS: Final = (PRINTING, BLOCKS, STORES, CLOCK, SENSORS, PACKETS, TEXT, BOARD, USER)
+
 HELPERS: Final[Mapping[int, Helper]] = MappingProxyType(
-    {
-        helper.id: helper
-        for helper in sorted((*PRINTING, *BLOCKS, *STORES, *CLOCK, *TEXT), key=lambda helper: helper.id)
-    }
+    {helper.id: helper for helper in sorted(chain(*_GROUPS), key=lambda helper: helper.id)}
 )
 
 
