@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from device.errors import MicroBpfError
-
-_HINTS: Final = {
-    "ILLEGAL_INSTRUCTION": "the text holds something that is no instruction; build it again",
-    "ILLEGAL_MEM": "check the pointer and its bounds before the access",
-    "ILLEGAL_JUMP": "a jump leaves the program; build it again",
-    "ILLEGAL_CALL": "the helper does not exist here; `client verify` lists those a program calls",
-    "ILLEGAL_LEN": "the text is no whole number of instructions",
-    "ILLEGAL_REGISTER": "an instruction names a register beyond r10",
-    "NO_RETURN": "every path has to end with a return",
-    "OUT_OF_BRANCHES": "the profile bounds the jumps taken; loop less",
-    "ILLEGAL_DIV": "check the divisor before dividing",
-    "OUT_OF_INSTRUCTIONS": "a loop may not end, or there is more to do than the budget allows",
-    "CALL_DEPTH": "calls are at most 8 frames deep; recursion needs another shape",
-    "HELPER_DENIED": "the helper is not on the list of this run: see --helpers",
-    "NO_MEMORY": "the device has no room for .data and .bss; make them smaller",
-}
-_KILLED: Final = {
-    "deadline": "it ran longer than allowed: see --timeout",
-    "replaced": "a deploy replaced the program while it ran; run it again",
-}
+from device.vm.advice import advice, hint
 
 
 class ProgramFault(MicroBpfError):
@@ -63,19 +44,6 @@ def where(fault: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def hint(fault: Mapping[str, Any]) -> str:
-    """What to try."""
-    code, detail = str(fault.get("code", "")), str(fault.get("detail", ""))
-    if code == "KILLED":
-        return next((text for word, text in _KILLED.items() if word in detail), "somebody stopped it")
-    address = fault.get("address")
-    if code == "ILLEGAL_MEM" and isinstance(address, int) and address < 0x10000:
-        return "this is a null pointer: no context was given (--context), or a value was not set"
-    if code == "ILLEGAL_MEM" and "stack" in str(fault.get("region", "")):
-        return "the stack frame has 512 bytes: move large arrays to .bss, and check the index"
-    return _HINTS.get(code, "")
-
-
 def fault_lines(fault: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The fault as names and values for a block."""
     address, size = fault.get("address"), fault.get("size")
@@ -83,14 +51,27 @@ def fault_lines(fault: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if isinstance(address, int):
         amount = f" of {size} byte{'' if size == 1 else 's'}" if isinstance(size, int) else ""
         access = f"{fault.get('access', 'access')}{amount} at 0x{address:08x}"
-    helper = fault.get("helper")
+    helper, known = fault.get("helper"), advice(fault)
+    number = fault.get("profile_number")
     return [
         ("fault", f"{fault.get('code')} ({fault.get('number')})"),
+        ("there", None if number is None else f"{number} on the profile's own machine"),
+        ("meaning", known.meaning if known else None),
         ("detail", fault.get("detail")),
         ("function", fault.get("function")),
         ("source", fault.get("source")),
         ("access", access),
-        ("region", fault.get("region")),
+        ("region", _region(fault)),
         ("helper", f"0x{helper:02x}" if isinstance(helper, int) else None),
         ("try", hint(fault) or None),
     ]
+
+
+def _region(fault: Mapping[str, Any]) -> str | None:
+    """The nearest region, and how far from it the access began."""
+    region, distance = fault.get("region"), fault.get("distance")
+    if region is None or not isinstance(distance, int):
+        return None if region is None else str(region)
+    if distance == 0:
+        return f"just past the end of {region}"
+    return f"{abs(distance)} bytes {'below' if distance < 0 else 'past the end of'} {region}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,10 +31,12 @@ Every option can be given as an environment variable: MICROBPF_SERVER, MICROBPF_
 
 
 def default_keys() -> Path | None:
-    """`$XDG_DATA_HOME/micro-bpf/trusted`, if it is there."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    directory = Path(data) / "micro-bpf" / "trusted"
-    return directory if directory.is_dir() else None
+    """`$XDG_DATA_HOME/micro-bpf/trusted`, whether it is there or not; None for a user without a home."""
+    data = os.environ.get("XDG_DATA_HOME")
+    try:
+        return Path(data or Path.home() / ".local" / "share") / "micro-bpf" / "trusted"
+    except RuntimeError:
+        return None
 
 
 @click.command(
@@ -83,6 +84,10 @@ def default_keys() -> Path | None:
     "--verify-sources", is_flag=True,
     help="Ask unknown addresses for an Echo before a long answer (for ports that are open to the world)",
 )  # fmt: skip
+@click.option(
+    "--profile", type=click.Choice(["ubpf", "femto", "sming", "riot2020"]), default="ubpf", show_default=True,
+    help="Virtual machine whose rules programs run under",
+)  # fmt: skip
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def main(
     name: str | None,
@@ -99,14 +104,13 @@ def main(
     limits: tuple[str, ...],
     timing: str,
     verify_sources: bool,
+    profile: str,
     log_format: str,
 ) -> None:
     """Run simulated devices that take signed eBPF programs over CoAP, until interrupted."""
     # Imported here: `device --help` has no use for CoAP and cryptography.
     import asyncio
 
-    from device.api import LogLine
-    from device.log import escape
     from device.node import LIMIT_HELP, NodeConfig, Output, limits_of, serve
     from device.transport import TIMINGS
 
@@ -132,14 +136,10 @@ def main(
             limits=limits_of(limits),
             timing=TIMINGS[timing],
             verify_sources=verify_sources,
+            profile=profile,
         )
         configs = [config.of(index, count) for index in range(count)]
         output = Output(sys.stdout, sys.stderr, as_json=log_format == "json")
-        if keys is not None and not keys.exists():
-            # No error: the folder may come later, and SIGHUP has it read.
-            text = escape(f"--keys: there is no folder {keys}; make it, put keys in and send SIGHUP")
-            with suppress(OSError):  # as the log does where nobody reads it
-                output.sink("device", alone=True)(LogLine(0, 0, "warning", "keys", text))
         asyncio.run(serve(configs, output))
     except MicroBpfError as error:
         where = f"{error.where}: " if error.where.startswith("--") else ""

@@ -36,6 +36,10 @@ class RunLog:
             )
         self._left -= 1
 
+    def fault(self, text: str) -> None:
+        """How the request ended; always said."""
+        self._log.add("warning", self._source, text)
+
     def warn(self, text: str) -> None:
         """Something that a helper finds worth a word; once for each text, a loop would say it for ever."""
         if text not in self._seen and len(self._seen) < MAX_LOGGED:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Final
 
 from device.vm import loader, verifier
+from device.vm.debuginfo import line_table
 from device.vm.helpers import Helper, profile_helpers
-from device.vm.profiles import UBPF, Profile
-from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Program
+from device.vm.profiles import UBPF, Profile, adapt
+from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Layout, Program
+
+_DEBUG_LINES: Final = b".debug_line"
 
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """Settings of a device for its runs. Budgets are in instructions (programs.md section 5)."""
+    """Settings of a device for its runs. Budgets are in instructions (programs.md section 5).
+
+    `branches` replaces the profile's bound on taken jumps; 0 is none.
+    """
 
     budget_default: int = BUDGET_DEFAULT
     budget_max: int = BUDGET_MAX
     slot_size: int = 4096
     store_entries: int = 16
+    branches: int | None = None
 
     def budget(self, requested: int | None) -> int:
         """The budget of a run: a request only lowers it."""
         return min(self.budget_max, self.budget_default, requested or BUDGET_MAX)
+
+    def profile(self, profile: Profile) -> Profile:
+        """The profile with the device's own bound on taken jumps."""
+        if self.branches is None:
+            return profile
+        return replace(profile, rules=replace(profile.rules, branch_limit=self.branches or None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +61,32 @@ class Checker:
 
     def __init__(self, limits: RunLimits, profile: Profile = UBPF) -> None:
         self.limits = limits
-        self.profile = profile
+        self.profile = limits.profile(profile)
         self.helpers: dict[int, Helper] = profile_helpers(profile)
 
     def check(self, image: bytes) -> Prepared:
         """Link and verify. Raises LoadError, VerifyError with all findings."""
         begin = perf_counter()
-        program = loader.load(image, slot_size=self.limits.slot_size)
+        program = with_lines(loader.load(image, slot_size=self.limits.slot_size), image)
         loaded = perf_counter()
         names = {number: helper.name for number, helper in self.helpers.items()}
-        report = verifier.verify(program, helpers=names, budget=self.limits.budget_default)
+        report = verifier.verify(
+            program, helpers=names, budget=self.limits.budget_default, profile=self.profile
+        )
         verifier.require_accepted(report)
         return Prepared(
-            program=program,
+            program=adapt(program, self.profile),
             calls=report.helpers,
             load_us=_us(loaded - begin),
             verify_us=_us(perf_counter() - loaded),
         )
+
+
+def with_lines(program: Program, image: bytes) -> Program:
+    """The program with its source lines, where the image is an object that was deployed unstripped."""
+    if program.layout is not Layout.ELF or _DEBUG_LINES not in image:
+        return program
+    return replace(program, lines=line_table(image))
 
 
 def _us(seconds: float) -> int:

@@ -10,6 +10,7 @@ from device.execution.console import RunLog
 from device.execution.helper_lists import effective, require_allowed, unknown
 from device.execution.programs import Checker, Prepared
 from device.execution.run import Result, Work, killed
+from device.vm.advice import describe
 from device.vm.memory import MAX_EXTRA_REGIONS, MAX_REGION_BYTES
 from device.vm.program import Engine
 
@@ -55,18 +56,22 @@ class Order:
             context_writable=request.context_writable,
             regions=tuple((region.bytes, region.writable) for region in request.regions),
             repeat=request.repeat,
+            profile=checker.profile,
         )
 
     def answer(self, work: Work, result: Result, image_size: int) -> ExecAnswer:
-        """The run answer (api.md)."""
+        """The run answer (api.md); a fault is in the log as well."""
         outcome = result.outcome
+        fault = outcome.fault.to_map() if outcome.fault else None
+        if fault is not None:
+            self.lines.fault(describe(fault))
         return ExecAnswer(
             engine=work.engine.name,
             instructions=outcome.instructions,
             runs=len(result.times_us),
             r0=None if outcome.r0 is None else hex64(outcome.r0),
             r0_signed=outcome.r0_signed,
-            fault=outcome.fault.to_map() if outcome.fault else None,
+            fault=fault,
             time_us=ExecTimes(self.spent.load_us, self.spent.verify_us, 0, result.median_us),
             context=result.context,
             regions=result.regions,

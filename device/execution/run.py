@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median_low
 from time import perf_counter
 
@@ -12,6 +12,7 @@ from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import Helper, Services, gate
 from device.vm.memory import CONTEXT_BASE
 from device.vm.ports import Clock, KeyValueStore
+from device.vm.profiles import UBPF, Profile
 from device.vm.program import Control, Engine, Outcome, Program, Run, build_memory
 
 
@@ -28,6 +29,7 @@ class Work:
     context_writable: bool = True
     regions: tuple[tuple[bytes, bool], ...] = ()
     repeat: int = 1
+    profile: Profile = UBPF
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,12 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         r1=CONTEXT_BASE if context else 0,
         r2=len(context or b""),
         control=control,
+        rules=work.profile.rules,
     )
     outcome = _timed(work, run, times)
+    fault = outcome.fault
     return Result(
-        outcome=outcome,
+        outcome=replace(outcome, fault=work.profile.renumber(fault)) if fault else outcome,
         output=console.close(),
         context=None if context is None else bytes(context),
         regions=tuple(bytes(content) for content, writable in regions if writable),

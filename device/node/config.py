@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from device.errors import ConfigError
 from device.transport import LAN, Timing, parse_url
+from device.vm.profiles import PROFILES, UBPF
 from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX
 
 DEFAULT_PORT: Final = 5710
@@ -27,6 +28,7 @@ class NodeLimits:
     store_entries: int = 16
     budget_default: int = BUDGET_DEFAULT
     budget_max: int = BUDGET_MAX
+    branches: int | None = None
     block: int = 64
     max_block: int = 1024
     observers: int = 32
@@ -58,6 +60,7 @@ _ABOUT: Final[dict[str, tuple[str, tuple[int, int] | None]]] = {
     "store_entries": ("entries of each key-value store", (1, 4096)),
     "budget_default": ("instructions of a run", (1, BUDGET_MAX)),
     "budget_max": ("instructions that a signature can allow a run", (1, BUDGET_MAX)),
+    "branches": ("taken jumps of a run, 0 for any number", (0, BUDGET_MAX)),
     "block": ("bytes of the CoAP blocks asked for when an update is fetched", None),
     "max_block": ("bytes of the largest block of an answer; 64 suits RIOT's buffers", None),
     "observers": ("observers at a time", (0, 1024)),
@@ -87,7 +90,7 @@ def limits_of(texts: Iterable[str]) -> NodeLimits:
 
 def _help(name: str, about: str) -> str:
     default = getattr(NodeLimits(), name)
-    shown = "the file server's only" if name == "allowed_hosts" else default
+    shown = {"allowed_hosts": "the file server's only", "branches": "the profile's"}.get(name, default)
     return f"  {name:<18} {about}  [{shown}]"
 
 
@@ -100,6 +103,7 @@ class NodeConfig:
 
     `keys` is the directory of trusted public keys, `server` the file-server URL, `advertise` the URL under
     which the device registers. `index` counts from 1 the devices of a process that hosts several.
+    `profile` names the rules under which programs run (programs.md section 7).
     `verify_sources` answers unknown addresses briefly or with an Echo challenge (RFC 9175).
     """
 
@@ -116,12 +120,16 @@ class NodeConfig:
     limits: NodeLimits = field(default_factory=NodeLimits)
     timing: Timing = LAN
     verify_sources: bool = False
+    profile: str = UBPF.name
     index: int | None = None
 
     def __post_init__(self) -> None:
         for where, url in (("--server", self.server), ("--advertise", self.advertise)):
             if url is not None:
                 _check_base(url, where)
+        if self.profile not in PROFILES:
+            known = ", ".join(PROFILES)
+            raise ConfigError(f"{self.profile[:40]!r} is no profile", where="--profile", hint=known)
         _check("--slots", self.slots, 1, 256)
         _check("--workers", self.workers, 0, 64)
         if not self.board or len(self.board) > 63 or not self.board.isprintable() or " " in self.board:

@@ -9,7 +9,6 @@ from typing import Any
 
 from device import __version__
 from device.api import DeviceInfo, SlotInfo
-from device.errors import ConfigError
 from device.execution import Executor, RunLimits, ShortRunPool
 from device.log import DeviceLog, Sink
 from device.node.clock import BootClock
@@ -82,13 +81,17 @@ class Node:
         await self._stack.aclose()
 
     def reload_keys(self) -> None:
-        """Read the trust store again. A store that cannot be read leaves the keys as they are."""
-        try:
-            self._load_keys()
-        except ConfigError as error:
-            self.log.add("error", "keys", f"keys not read again: {error.detail}")
-        else:
-            self._announce_keys()
+        """Read the trust store again (suit.md section 9).
+
+        A key whose file is gone, or is none any more, is not trusted from now on; what else is wrong in the
+        directory is said and left out.
+        """
+        if self.config.keys is None:
+            return
+        self.trusted, problems = TrustStore.read(self.config.keys, self.trusted)
+        for problem in problems:
+            self.log.add("error", "keys", f"left out: {problem.detail}")
+        self._announce_keys()
 
     async def _start(self) -> None:
         config, limits = self.config, self.config.limits
@@ -155,7 +158,9 @@ class Node:
                 budget_max=limits.budget_max,
                 slot_size=limits.slot_size,
                 store_entries=limits.store_entries,
+                branches=limits.branches,
             ),
+            profile=PROFILES[self.config.profile],
         )
 
     def _make_updates(self) -> Updates:
@@ -250,7 +255,7 @@ class Node:
             class_id=self.identity.class_id,
             slots=self.config.slots,
             slot_size=self.config.limits.slot_size,
-            profiles=tuple(PROFILES),
+            profiles=(self.config.profile,),
             engines=tuple(ENGINES),
             workers=self.config.workers,
             uptime_ms=self._clock.now_us() // 1000,
@@ -301,8 +306,11 @@ class Node:
         self._announce_keys()
 
     def _announce_keys(self) -> None:
-        where = f" in {self.config.keys}" if self.config.keys else ""
+        folder = self.config.keys
         if self.trusted.names:
-            self.log.add("info", "keys", f"trusted{where}: {', '.join(self.trusted.names)}")
-        else:
-            self.log.add("warning", "keys", f"no keys{where}: every update is refused")
+            self.log.add("info", "keys", f"trusted in {folder}: {', '.join(self.trusted.names)}")
+            return
+        what = f"no keys in {folder}" if folder else "no keys"
+        if folder and not folder.exists():
+            what = f"no keys: there is no folder {folder}; make it, put keys in and send SIGHUP"
+        self.log.add("warning", "keys", f"{what}: every update is refused")

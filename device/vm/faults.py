@@ -38,9 +38,11 @@ class Fault:
     """Why and where a run stopped.
 
     `pc` is the slot index; `function` and `source` (file:line) are filled in where the program knows
-    them. `address`, `size`, `access` ("load", "store", "read", "write") and `region` (the nearest one,
-    with the distance in words) are there for memory faults, `helper` (its id) and `argument` (from 1)
-    when a helper refused a pointer. `registers` are r0 to r10 at the fault; an engine that has lost one
+    them. `address`, `size`, `access` ("load", "store", "read", "write"), `region` (the nearest one) and
+    `distance` are there for memory faults: bytes from the region's start when it is negative, else from
+    its end; None when the access begins inside the region. `helper` (its id) and `argument` (from 1) are
+    there when a helper refused a pointer, `profile_number` under profiles whose original has a number of
+    its own. `registers` are r0 to r10 at the fault; an engine that has lost one
     gives None for it.
     """
 
@@ -53,8 +55,10 @@ class Fault:
     size: int | None = None
     access: str | None = None
     region: str | None = None
+    distance: int | None = None
     helper: int | None = None
     argument: int | None = None
+    profile_number: int | None = None
     registers: tuple[int | None, ...] = field(default=(), compare=False)
 
     @property
@@ -85,8 +89,10 @@ class Fault:
             "size": self.size,
             "access": self.access,
             "region": self.region,
+            "distance": self.distance,
             "helper": self.helper,
             "argument": self.argument,
+            "profile_number": self.profile_number,
         }
         shown.update({key: value for key, value in optional.items() if value is not None})
         if self.registers:
@@ -109,6 +115,7 @@ class GuestFault(Exception):
         size: int | None = None,
         access: str | None = None,
         region: str | None = None,
+        distance: int | None = None,
         helper: int | None = None,
         argument: int | None = None,
     ) -> None:
@@ -119,6 +126,7 @@ class GuestFault(Exception):
         self.size = size
         self.access = access
         self.region = region
+        self.distance = distance
         self.helper = helper
         self.argument = argument
 
@@ -132,6 +140,7 @@ class GuestFault(Exception):
             size=self.size,
             access=self.access,
             region=self.region,
+            distance=self.distance,
             helper=self.helper,
             argument=self.argument,
             registers=registers,

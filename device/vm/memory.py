@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from device.vm.faults import FaultCode, GuestFault
 
@@ -48,6 +48,14 @@ CONTEXT_PLACE: Final = WINDOWS.index(CONTEXT_BASE)
 def window_of(address: int) -> int:
     """The number of the place that an address lies in, or -1."""
     return bisect_right(WINDOWS, address) - 1 if address < MAP_END else -1
+
+
+class Place(NamedTuple):
+    """Where a refused access lies: in words, the name of the nearest region, the distance (see Fault)."""
+
+    words: str
+    region: str
+    distance: int | None = None
 
 
 class Region:
@@ -110,7 +118,7 @@ class GuestMemory:
                 if write and not region.writable:
                     break
                 return region, address - region.origin
-        place = self.describe(address, size, write=write)
+        place = self.place_of(address, size, write=write)
         raise _fault(address, size, access or ("store" if write else "load"), place)
 
     def load(self, address: int, size: int) -> int:
@@ -157,9 +165,11 @@ class GuestMemory:
         window = available if limit is None else min(limit, available)
         length = _find_nul(region.data, offset, offset + window)
         if length is None and window < available:
-            raise _fault(address, window, "read", f"no NUL in these bytes of {region.name}")
+            place = Place(f"no NUL in these bytes of {region.name}", region.name)
+            raise _fault(address, window, "read", place)
         if length is None:
-            raise _fault(address, window + 1, "read", f"no NUL up to the end of {region.name}")
+            place = Place(f"no NUL up to the end of {region.name}", region.name)
+            raise _fault(address, window + 1, "read", place)
         return length
 
     def read_string(self, address: int, limit: int | None = None) -> bytes:
@@ -177,22 +187,26 @@ class GuestMemory:
         length = _find_nul(region.data, offset, offset + min(size, region.end - address))
         return self.read(address, size if length is None else length)
 
-    def describe(self, address: int, size: int, *, write: bool) -> str:
-        """Where a refused access lies, in words: the nearest region and the distance to it."""
+    def place_of(self, address: int, size: int, *, write: bool) -> Place:
+        """Where a refused access lies: the nearest region, and how far from it."""
         for region in self.regions:
             if region.base <= address < region.end:
                 if address + size > region.end:
-                    return f"{address + size - region.end} beyond the end of {region.name}"
+                    words = f"{address + size - region.end} beyond the end of {region.name}"
+                    return Place(words, region.name)
                 if write and not region.writable:
-                    return f"{region.name} is read-only"
-        nearest = min(self.regions, key=lambda region: _distance(region, address))
-        side = "below" if address < nearest.base else "above"
-        return f"{_distance(nearest, address)} {side} {nearest.name}"
+                    return Place(f"{region.name} is read-only", region.name)
+        nearest = min(self.regions, key=lambda region: abs(_distance(region, address)))
+        distance = _distance(nearest, address)
+        if distance == 0:
+            return Place(f"just past the end of {nearest.name}", nearest.name, 0)
+        side = "below" if distance < 0 else "above"
+        return Place(f"{abs(distance)} {side} {nearest.name}", nearest.name, distance)
 
 
 def _distance(region: Region, address: int) -> int:
-    """Bytes from `address` to the region, on whichever side of it the address lies."""
-    return region.base - address if address < region.base else address - region.end
+    """Bytes from the region to `address`: negative below it, from 0 on behind its end."""
+    return address - region.base if address < region.base else address - region.end
 
 
 _SCAN: Final = 4096
@@ -207,13 +221,14 @@ def _find_nul(data: bytearray | memoryview, start: int, end: int) -> int | None:
     return None
 
 
-def _fault(address: int, size: int, access: str, place: str) -> GuestFault:
+def _fault(address: int, size: int, access: str, place: Place) -> GuestFault:
     plural = "" if size == 1 else "s"
     return GuestFault(
         FaultCode.ILLEGAL_MEM,
-        f"{access} of {size} byte{plural} at 0x{address:x} ({place})",
+        f"{access} of {size} byte{plural} at 0x{address:x} ({place.words})",
         address=address,
         size=size,
         access=access,
-        region=place,
+        region=place.region,
+        distance=place.distance,
     )

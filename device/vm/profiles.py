@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from device.vm.faults import FaultCode
+from device.vm.faults import Fault, FaultCode
 from device.vm.isa import SLOT_SIZE, walk
 from device.vm.program import PLAIN, Layout, Program, Rules
 
@@ -48,6 +48,11 @@ class Profile:
     def number(self, code: FaultCode) -> int | None:
         """What the original answers for a fault (programs.md section 6); None when it has no such fault."""
         return self.numbers.get(code, int(code))
+
+    def renumber(self, fault: Fault) -> Fault:
+        """The fault with the original's number where that is another one than ours."""
+        number = self.number(fault.code)
+        return fault if number in (None, int(fault.code)) else replace(fault, profile_number=number)
 
 
 _FEMTO_NUMBERS: Final[_Numbers] = MappingProxyType(

@@ -212,7 +212,7 @@ class TestRun:
         assert reply["error"] == {
             "stage": "run",
             "code": "ILLEGAL_MEM",
-            "message": "ILLEGAL_MEM: store of 1 byte at 0x20101000 (0 above the stack frame)"
+            "message": "ILLEGAL_MEM: store of 1 byte at 0x20101000 (just past the end of the stack frame)"
             " at insn #1 (offset 0x8)",
             "insn": 1,
         }
