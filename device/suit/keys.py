@@ -157,25 +157,62 @@ class TrustStore:
 
         Raises ConfigError: more than four keys, a file that is no key, any private key in the directory.
         """
+        store, problems = cls.read(directory)
+        if problems:
+            raise problems[0]
+        return store
+
+    @classmethod
+    def read(cls, directory: Path, before: TrustStore | None = None) -> tuple[TrustStore, list[ConfigError]]:
+        """What is to be trusted of a directory, and what `load` would have raised for the rest.
+
+        Nothing is trusted that is not there. Of too many keys those of `before` stay.
+        """
         try:
             files = sorted(path for path in directory.iterdir() if path.is_file())
         except FileNotFoundError:
-            return cls()
+            return cls(), []
         except OSError as error:
-            raise ConfigError(
-                f"cannot read {directory}: {error.strerror}", code="file", where=str(directory)
-            ) from error
-        for path in files:
-            if is_private(_read(path)):
-                raise ConfigError(
-                    f"{path} is a private key; a device must not have one",
-                    code="private-key",
-                    where=str(path),
-                    hint="keep it with the operator and leave only the .pem.pub here",
+            return cls(), [
+                ConfigError(
+                    f"cannot read {directory}: {error.strerror}",
+                    code="file",
+                    where=str(directory),
+                    hint="let the device's user read it",
                 )
-        found = [path for path in files if path.name.endswith(SUFFIX)]
+            ]
+        found: list[TrustedKey] = []
+        problems: list[ConfigError] = []
+        for path in files:
+            try:
+                found += _trusted(path)
+            except ConfigError as error:
+                problems.append(error)
         if len(found) > MAX_KEYS:
-            raise ConfigError(
-                f"{len(found)} keys in {directory}, at most {MAX_KEYS}", code="keys", where=str(directory)
+            problems.append(
+                ConfigError(
+                    f"{len(found)} keys in {directory}, at most {MAX_KEYS}",
+                    code="keys",
+                    where=str(directory),
+                    hint="remove those that no operator signs with any more",
+                )
             )
-        return cls(tuple(TrustedKey(path.name.removesuffix(SUFFIX), load_public(path)) for path in found))
+            known = before.trusted if before else ()
+            found = sorted(
+                sorted(found, key=lambda key: key not in known)[:MAX_KEYS], key=lambda key: key.name
+            )
+        return cls(tuple(found)), problems
+
+
+def _trusted(path: Path) -> list[TrustedKey]:
+    """The key in a file of the trust store; none in a file of another kind."""
+    if is_private(_read(path)):
+        raise ConfigError(
+            f"{path} is a private key; a device must not have one",
+            code="private-key",
+            where=str(path),
+            hint="keep it with the operator and leave only the .pem.pub here",
+        )
+    if not path.name.endswith(SUFFIX):
+        return []
+    return [TrustedKey(path.name.removesuffix(SUFFIX), load_public(path))]

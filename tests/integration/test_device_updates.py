@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -205,12 +207,32 @@ def test_a_folder_of_keys_that_is_missing_is_said(tmp_path: Path, there: bool) -
     assert any(f"there is no folder {folder}" in text for text in texts) is not there
 
 
-async def test_a_store_that_cannot_be_read_again_leaves_the_keys(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_key_is_left_out_and_a_removed_key_is_gone_with_it(tmp_path: Path) -> None:
     async with site(tmp_path) as s:
         (s.trusted / "x.pem.pub").write_text("no key")
         s.bench.node.reload_keys()
-        assert any(line.startswith("error keys") for line in s.bench.lines)
+        assert any(line.startswith("error keys left out") and "x.pem.pub" in line for line in s.bench.lines)
         assert (await s.update(s.publish(SEVEN, 1)))["result"] == "OK"
+        (s.trusted / "op.pem.pub").unlink()
+        s.bench.node.reload_keys()
+        assert s.bench.lines[-1].startswith(f"warning keys no keys in {s.trusted}")
+        assert (await s.update(s.publish(SPIN, 2)))["result"] == "BAD_SIGNATURE"
+
+
+def test_the_usual_folder_of_keys_may_come_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    folder = tmp_path / "micro-bpf" / "trusted"
+    with device_process() as process:
+        folder.mkdir(parents=True)
+        generate(tmp_path / "op.pem")
+        (tmp_path / "op.pem.pub").rename(folder / "op.pem.pub")
+        process.popen.send_signal(signal.SIGHUP)
+        limit = monotonic() + 5
+        while not any("trusted in" in line for line in process.log) and monotonic() < limit:
+            sleep(0.02)
+    texts = [line["text"] for line in map(json.loads, process.log) if line["source"] == "keys"]
+    assert f"no keys: there is no folder {folder}" in texts[0]
+    assert texts[-1] == f"trusted in {folder}: op"
 
 
 @pytest.mark.parametrize("hosts", [("any",), ("192.0.2.1", "127.0.0.1")], ids=["any", "named"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -413,6 +414,25 @@ def test_hosts(host: str, allowed: tuple[str, ...], fine: bool) -> None:
         assert caught.value.code == "URI_FORBIDDEN"
 
 
+RELOADS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
+    "nothing": (lambda d: None, ("a", "b"), ""),
+    "one removed": (lambda d: (d / "a.pem.pub").unlink(), ("b",), ""),
+    "all removed": (shutil.rmtree, (), ""),
+    "one added": (lambda d: shutil.copy(d.parent / "c.pem.pub", d), ("a", "b", "c"), ""),
+    "one added, half of it": (
+        lambda d: (d / "c.pem.pub").write_bytes((d.parent / "c.pem.pub").read_bytes()[:50]),
+        ("a", "b"),
+        "c.pem.pub is no public key",
+    ),
+    "a private one added": (
+        lambda d: shutil.copy(d.parent / "c.pem", d),
+        ("a", "b"),
+        "c.pem is a private key",
+    ),
+    "one overwritten": (lambda d: (d / "a.pem.pub").write_text("x"), ("b",), "a.pem.pub is no public"),
+}
+
+
 class TestKeys:
     def test_pair(self, tmp_path: Path) -> None:
         path = tmp_path / "k.pem"
@@ -463,6 +483,51 @@ class TestKeys:
         (tmp_path / "k4.pem.pub").rename(trusted / "k4.pem.pub")
         with pytest.raises(ConfigError, match="at most 4"):
             keys.TrustStore.load(trusted)
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """A trust store with the keys a and b, and the pair c beside it."""
+        trusted = tmp_path / "trusted"
+        trusted.mkdir()
+        for name in "abc":
+            keys.generate(tmp_path / f"{name}.pem")
+        for name in "ab":
+            (tmp_path / f"{name}.pem.pub").rename(trusted / f"{name}.pem.pub")
+        return trusted
+
+    @pytest.mark.parametrize("name", RELOADS)
+    def test_what_is_trusted_of_a_changed_folder(self, folder: Path, name: str) -> None:
+        change, names, problem = RELOADS[name]
+        before = keys.TrustStore.load(folder)
+        change(folder)
+        store, problems = keys.TrustStore.read(folder, before)
+        assert store.names == names
+        assert [problem in error.detail for error in problems] == ([True] if problem else [])
+        if problem:
+            with pytest.raises(ConfigError, match=problem):
+                keys.TrustStore.load(folder)
+
+    def test_removed_and_broken_at_once(self, folder: Path) -> None:
+        before = keys.TrustStore.load(folder)
+        (folder / "a.pem.pub").unlink()
+        (folder / "c.pem.pub").write_text("half a copy")
+        assert keys.TrustStore.read(folder, before)[0].names == ("b",)
+
+    def test_of_too_many_the_known_ones_stay(self, folder: Path) -> None:
+        before = keys.TrustStore.load(folder)
+        for index in range(4):
+            keys.generate(folder.parent / f"0{index}.pem")
+            (folder.parent / f"0{index}.pem.pub").rename(folder / f"0{index}.pem.pub")
+        store, (problem,) = keys.TrustStore.read(folder, before)
+        assert store.names == ("00", "01", "a", "b")
+        assert "6 keys" in problem.detail
+
+    def test_another_key_of_the_same_name(self, folder: Path) -> None:
+        before = keys.TrustStore.load(folder)
+        (folder / "a.pem.pub").write_bytes((folder.parent / "c.pem.pub").read_bytes())
+        store, problems = keys.TrustStore.read(folder, before)
+        assert (store.names, problems) == (("a", "b"), [])
+        assert store.keys[0] == keys.load_public(folder.parent / "c.pem.pub") != before.keys[0]
 
     def test_a_private_key_among_the_trusted_is_refused(self, tmp_path: Path) -> None:
         keys.generate(tmp_path / "k.pem")
