@@ -39,6 +39,7 @@ class Linked:
 
     `text_offset` maps the header index of an executable section to its offset in `text`, `address` that of
     any other loaded section to its guest address, `common` the index of a common symbol to its.
+    `names_at` is the offset in `rodata` of the names that the arrangement has.
     """
 
     text_offset: dict[int, int]
@@ -48,6 +49,25 @@ class Linked:
     rodata: bytearray
     data: bytearray
     bss_size: int
+    names_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """How the sections follow each other; what a device does with an object unless said otherwise.
+
+    `names` are bytes that go in between: behind `.rodata` when `names_first`, else behind all read-only
+    sections. `padding` is what .data and .rodata are filled up to a multiple of, in bytes; `bss_in_data`
+    makes .bss zero bytes of .data.
+    """
+
+    names: bytes = b""
+    names_first: bool = False
+    padding: int = 1
+    bss_in_data: bool = False
+
+
+_AS_LOADED: Final = Arrangement()
 
 
 def text_sections(sections: Iterable[Section]) -> list[Section]:
@@ -71,12 +91,12 @@ def text_offsets(sections: Iterable[Section]) -> dict[int, int]:
     return offsets
 
 
-def link(obj: ElfObject, *, ram_limit: int) -> Linked:
+def link(obj: ElfObject, *, ram_limit: int, arrangement: Arrangement = _AS_LOADED) -> Linked:
     """Place and relocate. Raises LoadError with the `load-*` id of what is wrong.
 
     `ram_limit` is in bytes, for .data and .bss together; it is checked before they are allocated.
     """
-    linked = _place(obj, ram_limit)
+    linked = _place(obj, ram_limit, arrangement)
     for target, entries in obj.relocation_tables():
         if not target.loaded:
             continue
@@ -87,15 +107,19 @@ def link(obj: ElfObject, *, ram_limit: int) -> Linked:
     return linked
 
 
-def _place(obj: ElfObject, ram_limit: int) -> Linked:
+def _place(obj: ElfObject, ram_limit: int, arrangement: Arrangement) -> Linked:
     rodata = [section for section in obj.sections if section.is_rodata]
     rodata.sort(key=lambda section: section.name != ".rodata")
     data = [section for section in obj.sections if section.is_data]
     bss = [section for section in obj.sections if section.is_bss]
     address: dict[int, int] = {}
-    rodata_end = _assign(rodata, RODATA_BASE, address)
+    names_at, rodata_end = _assign_rodata(rodata, arrangement, address)
     data_end = _assign(data, DATA_BASE, address)
+    if not arrangement.bss_in_data:
+        data_end = _align(data_end, arrangement.padding)
     end, common = _place_common(obj, _assign(bss, data_end, address))
+    if arrangement.bss_in_data:
+        data_end = end = _align(end, arrangement.padding)
     if end - DATA_BASE > ram_limit:
         raise LoadError(
             f".data and .bss need {end - DATA_BASE} bytes, the device has {ram_limit}",
@@ -104,15 +128,28 @@ def _place(obj: ElfObject, ram_limit: int) -> Linked:
             hint="make static arrays smaller",
         )
     offsets = text_offsets(obj.sections)
+    read_only = _fill(rodata, RODATA_BASE, rodata_end, address)
+    read_only[names_at - RODATA_BASE : names_at - RODATA_BASE + len(arrangement.names)] = arrangement.names
     return Linked(
         text_offset=offsets,
         address=address,
         common=common,
         text=bytearray().join(obj.sections[index].data for index in offsets),
-        rodata=_fill(rodata, RODATA_BASE, rodata_end, address),
+        rodata=read_only,
         data=_fill(data, DATA_BASE, data_end, address),
         bss_size=end - data_end,
+        names_at=names_at - RODATA_BASE,
     )
+
+
+def _assign_rodata(
+    sections: list[Section], arrangement: Arrangement, address: dict[int, int]
+) -> tuple[int, int]:
+    """(address of the names, end of .rodata)."""
+    first = [section for section in sections if section.name == ".rodata" or not arrangement.names_first]
+    names_at = _assign(first, RODATA_BASE, address)
+    end = _assign(sections[len(first) :], names_at + len(arrangement.names), address)
+    return names_at, _align(end, arrangement.padding)
 
 
 def _align(address: int, alignment: int) -> int:

@@ -32,15 +32,13 @@ from device.vm.elf_format import (
     Section,
     Symbol,
 )
-from device.vm.isa import SLOT_SIZE, Slot
+from device.vm.entry import jump_to
+from device.vm.isa import SLOT_SIZE
 from device.vm.link import text_sections
 from device.vm.program import Layout
 
 _NO_LIMIT: Final = 2**64
 _KEPT_FLAGS: Final = SHF_WRITE | SHF_ALLOC | SHF_EXEC | SHF_MERGE | SHF_STRINGS
-_JA: Final = 0x05
-_JA32: Final = 0x06
-_MAX_SHORT_JUMP: Final = 2**15 - 1
 
 
 def strip_object(obj: bytes) -> bytes:
@@ -72,14 +70,9 @@ def write_text(obj: bytes, *, entry: str | None = None) -> bytes:
 
     Raises LoadError; `load-reloc` when an instruction needs .data, .rodata or .bss.
     """
-    program = loader.load(obj, entry=entry, ram_limit=_NO_LIMIT)
-    if program.layout is Layout.ELF:
-        _require_only_calls(elf.parse(obj))
-    if program.entry == 0:
-        return program.text
-    if program.entry <= _MAX_SHORT_JUMP:
-        return Slot(_JA, 0, 0, program.entry, 0).pack() + program.text
-    return Slot(_JA32, 0, 0, 0, program.entry).pack() + program.text
+    program = loader.load(obj, declared=Layout.ELF, entry=entry, ram_limit=_NO_LIMIT)
+    _require_only_calls(elf.parse(obj))
+    return jump_to(program.entry) + program.text
 
 
 def object_from_text(text: bytes, *, name: str = "main") -> bytes:

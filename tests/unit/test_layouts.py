@@ -99,7 +99,7 @@ class TestFormats:
         program = loader.load(image)
         assert program.functions == (Function(0, "main"), Function(2, "sub"))
         assert program.text[:8] == call(1)
-        assert program.declared_helpers == {0x01, 0x13}
+        assert program.declared_helpers == frozenset({0x01, 0x13})
         assert result(program) == 7
         assert loader.load(image) == program
 

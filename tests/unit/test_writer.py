@@ -295,9 +295,6 @@ class TestText:
         assert write_text(obj.build(), entry="first") == BODY * 2
         assert write_text(obj.build(), entry="second") == slot(0x05, off=2) + BODY * 2
 
-    def test_text_stays_as_it_is(self) -> None:
-        assert write_text(BODY) == BODY
-
     def test_sections_that_no_instruction_needs_are_left_behind(self) -> None:
         obj = minimal()
         obj.data(b"version", "license")
@@ -334,8 +331,8 @@ class TestText:
         ("image", "entry", "code"),
         [
             pytest.param(minimal().build(), "nope", "load-entry", id="no such function"),
-            pytest.param(BODY, "main", "load-entry", id="text has no names"),
-            pytest.param(b"", None, "load-short", id="nothing"),
+            pytest.param(BODY, None, "load-layout", id="text"),
+            pytest.param(b"", None, "load-layout", id="nothing"),
         ],
     )
     def test_what_does_not_load(self, image: bytes, entry: str | None, code: str) -> None:
