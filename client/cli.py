@@ -75,7 +75,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of the console script.
+    """Run the verb that the command line names.
 
     Collecting garbage while modules are imported, and once more over all of them at the end, is a fifth of
     the time of a short command: it begins when a command's loop does, and leaves out what was imported.
@@ -85,7 +85,3 @@ def main() -> None:
         cli(prog_name="client")
     finally:
         gc.freeze()
-
-
-if __name__ == "__main__":
-    main()

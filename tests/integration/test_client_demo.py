@@ -24,7 +24,7 @@ SCENES = ["testbed", "deploy", "deploy", "forgery", "fault"]
 def demo(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     """The demo as a process, with its temporary directory below `tmp_path`."""
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "client.cli", "demo", *arguments],
+        [sys.executable, "-u", "-m", "client", "demo", *arguments],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,

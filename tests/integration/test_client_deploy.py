@@ -310,7 +310,7 @@ def test_operators_at_once_never_claim_what_is_not_theirs(live: LiveFleet) -> No
     }
 
     def operator(name: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "client.cli", "deploy", "-o", "json", str(OBJECTS / f"{name}.o")]
+        command = [sys.executable, "-m", "client", "deploy", "-o", "json", str(OBJECTS / f"{name}.o")]
         done = subprocess.run(command, env=environment, check=False, capture_output=True, cwd=ROOT)
         answer: dict[str, Any] = json.loads(done.stdout)["results"][0]
         return answer

@@ -429,7 +429,7 @@ def started(live: LiveFleet, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "MICROBPF_SERVER": live.server, "MICROBPF_KEY": str(live.key)}
     environment.pop("MICROBPF_DEVICE", None)
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "client.cli", *arguments],
+        [sys.executable, "-u", "-m", "client", *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

@@ -30,13 +30,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device.startup": (),
     "device.__main__": ("device",),
     "device.server": ("device",),
-    "fileserver": (
-        "device.errors",
-        "device.api",
-        "device.transport",
-        "device.resource",
-        "fileserver",
-    ),
+    "fileserver": ("device.errors", "device.api", "device.transport", "device.resource", "fileserver"),
     "fileserver.__main__": ("device.startup", "fileserver"),
     "client.__main__": ("device.startup", "client"),
     "client": (

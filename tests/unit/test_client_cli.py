@@ -171,7 +171,7 @@ FULL: list[tuple[str, tuple[str, ...]]] = [
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to write to")
 @pytest.mark.parametrize("arguments", [row[1] for row in FULL], ids=[row[0] for row in FULL])
 def test_output_that_cannot_be_written_is_named(arguments: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "client.cli", *arguments, "-q"]
+    command = [sys.executable, "-m", "client", *arguments, "-q"]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

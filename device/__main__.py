@@ -1,0 +1,22 @@
+"""The `device` command, also as `python -m device`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from device.startup import start
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    start(_load)
+
+
+def _load() -> Callable[[], object]:
+    from device.cli import main as run
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
