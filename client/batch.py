@@ -41,7 +41,7 @@ from device.vm.program import (
 DEADLINE_S: Final = 60.0
 """Seconds that a run may take; past it the answer is stage `run`, code `KILLED`."""
 
-LAYOUTS: Final = MappingProxyType({"text": Layout.TEXT, "elf": Layout.ELF})
+LAYOUTS: Final = MappingProxyType({layout.value: layout for layout in Layout})
 
 MAX_MESSAGE: Final = 1000
 """Characters of a message: it may quote the line."""

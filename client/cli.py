@@ -17,6 +17,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "build": ("local", "Compile C, C++ or assembler text into an eBPF object."),
     "verify": ("local", "Judge a program as a device would."),
     "dump": ("local", "Take a program apart: sections, functions, disassembly."),
+    "package": ("packaging", "Write a program in another layout, or read one back."),
     "run": ("local", "Run a program on this machine, without a device."),
     "keygen": ("signing", "Make a key pair to sign updates with."),
     "sign": ("signing", "Sign a manifest for an image, into files."),

@@ -12,14 +12,11 @@ from typing import Final
 
 from client.source import build_object
 from client.steps import OnStep, ignore_step, timed
-from device.errors import ConfigError, LoadError, VerifyError
+from device.errors import LoadError, VerifyError
 from device.vm import loader, verifier
 from device.vm.helpers import profile_helpers
 from device.vm.profiles import UBPF
 from device.vm.program import Layout, Program
-
-LAYOUTS: Final = ("elf", "text")
-"""Layouts that the writers of this version make, by the names of programs.md section 2."""
 
 _ELF: Final = b"\x7fELF"
 
@@ -58,20 +55,18 @@ class Packaged:
 
 
 def package(content: bytes, layout: str | None = None) -> bytes:
-    """The image of an object in a layout of LAYOUTS, by default ELF without debug information.
+    """The image of a file's content in a layout of settings.LAYOUTS.
 
-    Bytes that are no object are an image already; ConfigError when another layout is asked for.
-    Raises LoadError for an object that cannot be packaged.
+    Without one an object is stripped of debug information, and what is no object is an image already. It
+    also stays as it is when it has the layout that is asked for. Raises LoadError naming what cannot be
+    carried.
     """
-    if not content.startswith(_ELF):
-        if layout == "elf":
-            raise ConfigError(
-                "the file is no ELF object, it cannot become one", code="layout", hint="leave --layout out"
-            )
+    wanted = None if layout is None else Layout(layout)
+    if not content.startswith(_ELF) and wanted in (None, loader.detect_layout(content)):
         return content
-    from device.vm import writer
+    from device.vm.layouts.convert import Wish, convert
 
-    return writer.write_text(content) if layout == "text" else writer.strip_object(content)
+    return convert(content, Wish(wanted or Layout.ELF)).image
 
 
 def prepare(
@@ -131,9 +126,9 @@ def with_lines(program: Program, built: bytes) -> Program:
         return program
     from device.vm.debuginfo import line_table
 
-    return replace(program, lines=line_table(built))
+    return replace(program, lines=line_table(built, slots=program.slots))
 
 
 def layout_name(layout: Layout) -> str:
     """How people call a layout."""
-    return layout.name.lower()
+    return layout.value

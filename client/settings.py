@@ -10,3 +10,9 @@ DEFAULT_SERVER: Final = "coap://localhost"
 
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as shells have it."""
+
+LAYOUTS: Final = ("elf", "text", "femto", "sming", "extended")
+"""The layouts of an image by name (programs.md section 2); the default is the first."""
+
+PROFILES: Final = ("ubpf", "femto", "sming", "riot2020")
+"""The virtual machines that images are written for, by name (programs.md section 7)."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from client.commands import loop
-from client.commands.options import framed, output_options
+from client.commands.options import framed, layout_option, output_options
 from client.commands.requests import exec_options, request_of
 from client.escape import escape
 from client.results import Outcome
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from device.vm.verifier import Report
 
 SOURCE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-
-
-def layout_option(command: Any) -> Any:
-    """`--layout elf|text`."""
-    return click.option(
-        "--layout",
-        type=click.Choice(["elf", "text"]),
-        help="How the image is written.  [default: elf, stripped]",
-    )(command)
 
 
 @click.command("build", epilog="Example: client build prog.c --to prog.o")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from client.commands import loop
-from client.settings import DEFAULT_SERVER, DEVICE_VARIABLE, SERVER_VARIABLE
+from client.settings import DEFAULT_SERVER, DEVICE_VARIABLE, LAYOUTS, SERVER_VARIABLE
 from client.ui import Ui
 
 if TYPE_CHECKING:
@@ -71,6 +71,15 @@ def timeout_option(command: F) -> F:
         show_default=True,
         metavar="SECONDS",
         help="How long to wait for an answer.",
+    )(command)
+
+
+def layout_option(command: F) -> F:
+    """`--layout elf|text|femto|sming|extended`."""
+    return click.option(
+        "--layout",
+        type=click.Choice(LAYOUTS),
+        help="How the image is written.  [default: elf, stripped, or what FILE has]",
     )(command)
 
 

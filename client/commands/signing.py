@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from client.commands import loop
-from client.commands.options import device_options, framed, output_options, slot_option, timeout_option
+from client.commands.options import (
+    device_options,
+    framed,
+    layout_option,
+    output_options,
+    slot_option,
+    timeout_option,
+)
 from client.results import Outcome
 from client.text import block, size
 from client.ui import Ui
@@ -40,9 +47,7 @@ def key_options(command: Any) -> Any:
 
 def release_options(command: Any) -> Any:
     """`--slot --seq --fetch-base --layout`."""
-    command = click.option(
-        "--layout", type=click.Choice(["elf", "text"]), help="How the image is written.  [default: elf]"
-    )(command)
+    command = layout_option(command)
     command = click.option(
         "--fetch-base",
         metavar="URL",

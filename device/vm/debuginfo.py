@@ -42,24 +42,28 @@ _FORM_LINE_STRP: Final = 0x1F
 _FORM_SIZES: Final = {0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, _FORM_STRP: 4, 0x1E: 16, _FORM_LINE_STRP: 4}
 
 
-def line_table(obj: bytes) -> dict[int, str]:
-    """Linked slot → "file:line". Empty when the object has no debug information, or it is damaged."""
+def line_table(obj: bytes, *, slots: int | None = None) -> dict[int, str]:
+    """Linked slot → "file:line". Empty when the object has no debug information, or it is damaged.
+
+    `slots` is how many a text has that was made of the object: a jump in front of it moves the others.
+    """
     try:
-        return _line_table(elf.parse(obj))
+        return _line_table(elf.parse(obj), slots)
     except Exception:  # noqa: BLE001  # debug information is advice: pyelftools raises anything on damage
         return {}
 
 
-def _line_table(obj: ElfObject) -> dict[int, str]:
+def _line_table(obj: ElfObject, slots: int | None) -> dict[int, str]:
     strings = {section.name: section.data for section in obj.sections if section.name.startswith(".debug_")}
     offsets = text_offsets(obj.sections)
     end = sum(obj.sections[index].size for index in offsets)
+    shift = 0 if slots is None else slots - end // SLOT_SIZE
     lines: dict[int, str] = {}
     for unit in _units(_relocated(obj, offsets)):
         for address, place in _rows(unit, strings):
             if 0 <= address < end:
                 # Of several rows for an address the last one counts.
-                lines[address // SLOT_SIZE] = place
+                lines[address // SLOT_SIZE + shift] = place
     return lines
 
 

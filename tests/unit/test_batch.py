@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import batch
-from client.batch import MAX_MESSAGE, answer_line, run_batch
+from client.batch import LAYOUTS, MAX_MESSAGE, answer_line, run_batch
 from device.vm import engines
 from device.vm.writer import object_from_text
+from tests.headers import Header
 
 EXIT = "9500000000000000"
 R0_IS_7 = "b700000007000000"
@@ -62,6 +63,11 @@ class TestResults:
     def test_elf(self) -> None:
         image = object_from_text(bytes.fromhex(SEVEN))
         assert ask(program=image.hex(), layout="elf")["r0"] == "0x0000000000000007"
+
+    @pytest.mark.parametrize("layout", ["femto", "sming", "extended"])
+    def test_headers(self, layout: str) -> None:
+        image = Header(layout, text=bytes.fromhex(SEVEN)).build()
+        assert ask(program=image.hex(), layout=layout)["r0"] == "0x0000000000000007"
 
     def test_regions(self) -> None:
         """The second lies at its own address and may be written."""
@@ -144,7 +150,7 @@ class TestRefusals:
             pytest.param({"engine": "interpreter"}, "engine-unavailable", id="engine: interpreter"),
             pytest.param({"engine": "warp"}, "engine-unavailable", id="engine: unknown"),
             pytest.param({"engine": {}}, "malformed", id="engine: object"),
-            pytest.param({"layout": "femto"}, "layout-unavailable", id="layout"),
+            pytest.param({"layout": "pe"}, "layout-unavailable", id="layout"),
             pytest.param({"layout": 0}, "malformed", id="layout: number"),
             pytest.param({"profile": "riot2022"}, "profile-unavailable", id="profile"),
             pytest.param({"budget": 0}, "malformed", id="budget: 0"),
@@ -283,9 +289,7 @@ def test_any_line_is_answered(line: str | bytes) -> None:
     assert answer(line)["error"]["stage"] == "request"
 
 
-@given(
-    program=st.binary(max_size=120), memory=st.binary(max_size=20), layout=st.sampled_from(["text", "elf"])
-)
+@given(program=st.binary(max_size=120), memory=st.binary(max_size=20), layout=st.sampled_from([*LAYOUTS]))
 @settings(deadline=None)
 def test_any_program_is_answered(program: bytes, memory: bytes, layout: str) -> None:
     reply = ask(program=program.hex(), memory=memory.hex(), layout=layout, budget=1000)

@@ -29,14 +29,13 @@ class Wish:
 
     `profile` is whose virtual machine reads it, by default the first that reads the layout; `entry` the
     global function of an object to start at; `helpers` the ids that an extended header lists, by default
-    those that the program calls; `name` what a function without a name is called in an object.
+    those that the program calls.
     """
 
     layout: Layout
     profile: str | None = None
     entry: str | None = None
     helpers: Sequence[int] | None = None
-    name: str = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def _of_linked(image: bytes, source: Layout, wish: Wish, style: Style) -> Conver
         case Layout.TEXT:
             return Converted(recast.to_text(parts), left)
         case Layout.ELF:
-            return Converted(recast.to_object(parts, name=wish.name), left)
+            return Converted(recast.to_object(parts), left)
         case _:
             return Converted(recast.to_header(parts, wish.layout, style, wish.helpers).encode(), left)
 

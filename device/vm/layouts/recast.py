@@ -34,6 +34,8 @@ from device.vm.program import Layout
 
 _LDDW: Final = 0x18
 _STT_SECTION: Final = 3
+_ENTRY: Final = "main"
+"""The name of a first function that has none; an object has to have one there."""
 
 
 def to_header(parts: Parts, layout: Layout, style: Style, helpers: Sequence[int] | None = None) -> Parts:
@@ -71,10 +73,10 @@ def to_text(parts: Parts) -> bytes:
     return parts.text
 
 
-def to_object(parts: Parts, *, name: str = "main") -> bytes:
-    """A relocatable object of the same program; `name` is for a first function that has none.
+def to_object(parts: Parts) -> bytes:
+    """A relocatable object of the same program.
 
-    Raises LoadError for an instruction that needs a section that there is not.
+    Raises LoadError for an instruction that counts from a section that is empty.
     """
     check_ram(parts)
     sections = [
@@ -99,7 +101,7 @@ def to_object(parts: Parts, *, name: str = "main") -> bytes:
             OutputSection(".rel.text", SHT_REL, SHF_INFO_LINK, content, align=8, info=1, entsize=REL.size)
         )
     symbols = [OutputSymbol("", STB_LOCAL, _STT_SECTION, number, 0, 0) for number in numbers.values()]
-    return build(sections, [*symbols, *_function_symbols(parts, name)])
+    return build(sections, [*symbols, *_function_symbols(parts)])
 
 
 def check_ram(parts: Parts) -> None:
@@ -163,9 +165,9 @@ def _base(parts: Parts, instruction: Instruction, there: dict[str, int]) -> str:
     return name
 
 
-def _function_symbols(parts: Parts, name: str) -> list[OutputSymbol]:
+def _function_symbols(parts: Parts) -> list[OutputSymbol]:
     """The functions as global symbols; the one at the start, where a run begins, comes first."""
-    starts = {0: name} | {start: known for start, known in parts.named_functions().items() if known}
+    starts = {0: _ENTRY} | {start: known for start, known in parts.named_functions().items() if known}
     return [
         OutputSymbol(function, STB_GLOBAL, STT_FUNC, 1, start * SLOT_SIZE, 0)
         for start, function in sorted(starts.items())
