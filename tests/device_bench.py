@@ -93,7 +93,7 @@ async def install(node: Node, slot: int, image: bytes, name: str = "prog.o") -> 
     """What a commit of an update does."""
     number = node.slots.sequence_number + 1
     stored = StoredImage(image, sha256(image).digest(), name, number)
-    prepared = node.executor.check(slot, image)
+    prepared = await node.executor.check(slot, image)
     await node.executor.replace({slot: prepared}, lambda: node.slots.commit({slot: stored}, number))
 
 

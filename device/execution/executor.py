@@ -25,7 +25,7 @@ from device.execution.requests import Order, Spent, not_run
 from device.execution.run import Surroundings, perform
 from device.execution.slot import Entry, Slot, slot_empty
 from device.log import DeviceLog
-from device.storage.slots import SlotTable
+from device.storage.slots import SlotTable, StoredImage
 from device.storage.stores import MemoryStore
 from device.vm.engines import ENGINES, select
 from device.vm.ports import Clock
@@ -79,6 +79,7 @@ class Executor:
         deadline = monotonic() + request.timeout_ms / 1000
         engine = select(request.engine, self.engines)
         order = Order.take(request, engine, RunLog(self._log, _source(slot)), self.checker)
+        await self._load_stored(slot, order.spent)
         prepared = self._loaded(slot, order.spent)
         work = order.work(prepared, self.checker)
         control = Control(deadline)
@@ -142,10 +143,13 @@ class Executor:
 
     # ProgramHost, for the SUIT installer
 
-    def check(self, slot: int, image: bytes) -> Prepared:
-        """Link and verify an image. Raises NotFound, LoadError, VerifyError with all findings."""
+    async def check(self, slot: int, image: bytes) -> Prepared:
+        """Link and verify an image, on a thread. Raises NotFound, LoadError, VerifyError with all findings.
+
+        Nothing but the answer comes of it, so one that is cancelled leaves nothing behind.
+        """
         self._slot(slot)
-        return self.checker.check(image)
+        return await asyncio.to_thread(self.checker.check, image)
 
     def held(self, slot: int) -> bool:
         """Whether something keeps the slot from being replaced; short runs never do."""
@@ -190,6 +194,30 @@ class Executor:
         image = self._images.get(slot.number)
         return len(image.image) if image else 0
 
+    async def _load_stored(self, slot: Slot, spent: Spent) -> None:
+        """Load the stored image on a thread, if nobody has yet; `_loaded` raises why it may not run."""
+        image = self._images.get(slot.number)
+        if slot.prepared is not None or slot.refusal is not None or image is None:
+            return
+        try:
+            prepared = await self.check(slot.number, image.image)
+        except MicroBpfError as error:
+            self._refuse(slot, image, error)
+        else:
+            # Somebody may have been faster meanwhile, with this image or with another one.
+            if slot.prepared is None and self._images.get(slot.number) is image:
+                self._load(slot, prepared, spent)
+
+    def _load(self, slot: Slot, prepared: Prepared, spent: Spent) -> None:
+        slot.load(prepared)
+        spent.load_us, spent.verify_us = prepared.load_us, prepared.verify_us
+
+    def _refuse(self, slot: Slot, image: StoredImage, error: MicroBpfError) -> None:
+        """Remember, and say once, that the stored image may not run."""
+        if slot.refusal is None and slot.prepared is None and self._images.get(slot.number) is image:
+            slot.refusal = error
+            self._log.add("warning", _source(slot), f"the stored image is refused: {error.detail}")
+
     def _loaded(self, slot: Slot, spent: Spent) -> Prepared:
         """The slot's program; after a start it is loaded from the stored image by whoever needs it first."""
         if slot.prepared is not None:
@@ -202,11 +230,9 @@ class Executor:
         try:
             prepared = self.checker.check(image.image)
         except MicroBpfError as error:
-            slot.refusal = error
-            self._log.add("warning", _source(slot), f"the stored image is refused: {error.detail}")
+            self._refuse(slot, image, error)
             raise
-        slot.load(prepared)
-        spent.load_us, spent.verify_us = prepared.load_us, prepared.verify_us
+        self._load(slot, prepared, spent)
         return prepared
 
     def _loaded_or_none(self, slot: Slot) -> Prepared | None:

@@ -20,13 +20,15 @@ _DEBUG_LINES: Final = b".debug_line"
 class RunLimits:
     """Settings of a device for its runs. Budgets are in instructions (programs.md section 5).
 
-    `branches` replaces the profile's bound on taken jumps; 0 is none.
+    `ram` are the bytes of a program's .data and .bss; `branches` replaces the profile's bound on taken
+    jumps; 0 is none.
     """
 
     budget_default: int = BUDGET_DEFAULT
     budget_max: int = BUDGET_MAX
     slot_size: int = 4096
     store_entries: int = 16
+    ram: int = loader.RAM_LIMIT
     branches: int | None = None
 
     def budget(self, requested: int | None) -> int:
@@ -67,7 +69,9 @@ class Checker:
     def check(self, image: bytes) -> Prepared:
         """Link and verify. Raises LoadError, VerifyError with all findings."""
         begin = perf_counter()
-        program = with_lines(loader.load(image, slot_size=self.limits.slot_size), image)
+        program = with_lines(
+            loader.load(image, slot_size=self.limits.slot_size, ram_limit=self.limits.ram), image
+        )
         loaded = perf_counter()
         names = {number: helper.name for number, helper in self.helpers.items()}
         report = verifier.verify(

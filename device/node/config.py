@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from device.errors import ConfigError
 from device.transport import LAN, Timing, parse_url
+from device.vm.loader import RAM_LIMIT
 from device.vm.profiles import PROFILES, UBPF
 from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX
 
@@ -25,6 +26,7 @@ class NodeLimits:
     envelope: int = 640
     update_deadline: int = 120
     slot_size: int = 4096
+    ram: int = RAM_LIMIT
     store_entries: int = 16
     budget_default: int = BUDGET_DEFAULT
     budget_max: int = BUDGET_MAX
@@ -57,6 +59,7 @@ _ABOUT: Final[dict[str, tuple[str, tuple[int, int] | None]]] = {
     "envelope": ("bytes of an envelope", (64, 65_536)),
     "update_deadline": ("seconds in which an update has to get its files", (1, 3600)),
     "slot_size": ("bytes of a slot", (64, 65_536)),
+    "ram": ("bytes of a program's .data and .bss", (0, 65_536)),
     "store_entries": ("entries of each key-value store", (1, 4096)),
     "budget_default": ("instructions of a run", (1, BUDGET_MAX)),
     "budget_max": ("instructions that a signature can allow a run", (1, BUDGET_MAX)),
@@ -130,6 +133,13 @@ class NodeConfig:
         if self.profile not in PROFILES:
             known = ", ".join(PROFILES)
             raise ConfigError(f"{self.profile[:40]!r} is no profile", where="--profile", hint=known)
+        limits = self.limits
+        if limits.budget_default > limits.budget_max:
+            raise ConfigError(
+                f"budget_default, {limits.budget_default}, is above budget_max, {limits.budget_max}",
+                where="--limit",
+                hint="set both",
+            )
         _check("--slots", self.slots, 1, 256)
         _check("--workers", self.workers, 0, 64)
         if not self.board or len(self.board) > 63 or not self.board.isprintable() or " " in self.board:

@@ -158,6 +158,7 @@ class Node:
                 budget_max=limits.budget_max,
                 slot_size=limits.slot_size,
                 store_entries=limits.store_entries,
+                ram=limits.ram,
                 branches=limits.branches,
             ),
             profile=PROFILES[self.config.profile],

@@ -48,7 +48,7 @@ _COMPARED: Final = {Refusal.VENDOR_MISMATCH.name: "vendor ID", Refusal.CLASS_MIS
 class ProgramHost(Protocol):
     """Who runs the programs: decides whether an image may, and swaps it in."""
 
-    def check(self, slot: int, image: bytes) -> object:
+    async def check(self, slot: int, image: bytes) -> object:
         """Link and verify; the prepared program. Raises LoadError, VerifyError, Unprocessable."""
 
     def held(self, slot: int) -> bool:
@@ -169,7 +169,7 @@ class Installer:
         slots = tuple(operation.slot for operation in planned.operations)
         self._set(replace(self.status, state="image", sequence_number=planned.sequence_number, slots=slots))
         images = {operation: await self._image(operation) for operation in planned.operations}
-        prepared = {o.slot: self._checked(o, image) for o, image in images.items()}
+        prepared = {o.slot: await self._checked(o, image) for o, image in images.items()}
         await self._commit(planned, images, prepared)
 
     def _finish(self, planned: Plan) -> None:
@@ -274,9 +274,9 @@ class Installer:
             )
         return image
 
-    def _checked(self, operation: ImageOperation, image: bytes) -> object:
+    async def _checked(self, operation: ImageOperation, image: bytes) -> object:
         try:
-            return self._programs.check(operation.slot, image)
+            return await self._programs.check(operation.slot, image)
         except (LoadError, VerifyError, Unprocessable) as error:
             self._log("Erasing bad payload")
             findings = error.findings if isinstance(error, VerifyError) else [_finding(error)]

@@ -28,6 +28,7 @@ from device.errors import (
 )
 from device.execution import Executor, RunLimits, ShortRunPool
 from device.execution.console import MAX_LOGGED, MAX_OUTPUT
+from device.execution.programs import Checker, Prepared
 from device.log import DeviceLog
 from device.node.clock import BootClock
 from device.storage.slots import SlotTable, StoredImage
@@ -107,7 +108,9 @@ class Host:
     changes: list[int]
 
     async def install(self, slot: int, image: bytes) -> None:
-        await self.executor.replace({slot: self.executor.check(slot, image)}, lambda: self.store(slot, image))
+        await self.executor.replace(
+            {slot: await self.executor.check(slot, image)}, lambda: self.store(slot, image)
+        )
 
     def store(self, slot: int, image: bytes) -> None:
         number = self.images.sequence_number + 1
@@ -312,6 +315,15 @@ async def test_an_engine_that_is_not_there() -> None:
         assert (refused.value.code, refused.value.where) == ("engine-unavailable", "engine")
 
 
+async def test_a_program_that_wants_more_memory_than_there_is() -> None:
+    async with host(ram=3) as h:
+        with pytest.raises(LoadError) as refused:
+            await h.executor.check(0, example("counter"))
+        assert refused.value.code == "load-ram"
+    async with host(ram=4) as h:
+        await h.executor.check(0, example("counter"))
+
+
 @pytest.mark.parametrize(
     ("image", "error", "code"),
     [
@@ -324,7 +336,7 @@ async def test_an_engine_that_is_not_there() -> None:
 async def test_images_that_may_not_run(image: bytes, error: type[MicroBpfError], code: str) -> None:
     async with host() as h:
         with pytest.raises(error) as refused:
-            h.executor.check(0, image)
+            await h.executor.check(0, image)
         assert refused.value.code == code
 
 
@@ -532,6 +544,30 @@ async def test_a_replacement_begins_anew() -> None:
         assert (await h.run()).r0_signed == 1
 
 
+class SlowCheck:
+    """Holds every check of an image until it is let go; `inside` counts those that wait."""
+
+    def __init__(self, checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inside = 0
+        self.go_on = threading.Event()
+        self._check = checker.check
+        monkeypatch.setattr(checker, "check", self)
+
+    def __call__(self, image: bytes) -> Prepared:
+        self.inside += 1
+        assert self.go_on.wait(5), "nothing else ran while an image was checked"
+        return self._check(image)
+
+
+async def test_checking_an_image_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with host() as h:
+        slow = SlowCheck(h.executor.checker, monkeypatch)
+        check = asyncio.create_task(h.executor.check(0, SEVEN))
+        await eventually(lambda: slow.inside == 1)
+        slow.go_on.set()
+        assert (await check).calls == {}
+
+
 async def test_a_commit_that_fails_leaves_the_old_program_running() -> None:
     def commit() -> None:
         raise StorageError("the disk is full")
@@ -541,7 +577,7 @@ async def test_a_commit_that_fails_leaves_the_old_program_running() -> None:
         await h.run()
         h.executor.local_store(0).store(1, 2)
         with pytest.raises(StorageError):
-            await h.executor.replace({0: h.executor.check(0, SEVEN)}, commit)
+            await h.executor.replace({0: await h.executor.check(0, SEVEN)}, commit)
         assert (await h.run()).r0_signed == 2
         assert h.executor.local_store(0).entries() == {1: 2}
 
@@ -572,7 +608,7 @@ async def test_a_replacement_cancelled_during_its_commit_is_carried_through() ->
             go_on.wait(5)
             h.store(0, SEVEN)
 
-        swap = asyncio.create_task(h.executor.replace({0: h.executor.check(0, SEVEN)}, commit))
+        swap = asyncio.create_task(h.executor.replace({0: await h.executor.check(0, SEVEN)}, commit))
         await eventually(committing.is_set)
         swap.cancel()
         await asyncio.sleep(0.01)
@@ -584,7 +620,7 @@ async def test_a_replacement_cancelled_during_its_commit_is_carried_through() ->
 
 async def test_two_slots_change_together() -> None:
     async with host() as h:
-        prepared = {slot: h.executor.check(slot, SEVEN) for slot in (0, 2)}
+        prepared = {slot: await h.executor.check(slot, SEVEN) for slot in (0, 2)}
 
         def commit() -> None:
             for slot in prepared:
@@ -664,6 +700,39 @@ async def test_stored_images_are_loaded_when_they_are_needed() -> None:
         assert answer.time_us.load > 0
         assert answer.time_us.verify > 0
         assert (await h.run(0)).time_us.load == 0
+
+
+async def test_two_that_need_a_stored_image_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with host() as h:
+        h.store(0, example("counter"))
+        slow = SlowCheck(h.executor.checker, monkeypatch)
+        runs = [asyncio.create_task(h.run()) for _ in range(2)]
+        await eventually(lambda: slow.inside == 2)
+        slow.go_on.set()
+        assert sorted([(await run).r0_signed or 0 for run in runs]) == [1, 2]
+        assert h.executor.slot_info(0).runs == 2
+
+
+@pytest.mark.parametrize("undeploy", [False, True], ids=["replaced", "emptied"])
+async def test_a_stored_image_that_goes_while_it_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, undeploy: bool
+) -> None:
+    async with host() as h:
+        h.store(0, example("counter"))
+        prepared = await h.executor.check(0, SEVEN)
+        slow = SlowCheck(h.executor.checker, monkeypatch)
+        run = asyncio.create_task(h.run())
+        await eventually(lambda: slow.inside == 1)
+        if undeploy:
+            await h.executor.undeploy(0)
+        else:
+            await h.executor.replace({0: prepared}, lambda: h.store(0, SEVEN))
+        slow.go_on.set()
+        if undeploy:
+            with pytest.raises(Conflict):
+                await run
+        else:
+            assert (await run).r0_signed == 7
 
 
 @pytest.mark.parametrize(

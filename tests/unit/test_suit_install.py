@@ -100,7 +100,7 @@ class Bench:
             raise TooLarge("more bytes than asked for", limit=limit)
         return content
 
-    def check(self, slot: int, image: bytes) -> object:
+    async def check(self, slot: int, image: bytes) -> object:
         if self.refusal:
             raise self.refusal
         self.checked = image
@@ -363,9 +363,9 @@ async def test_a_job_that_comes_during_the_download_keeps_its_slot(bench: Bench)
     await asyncio.sleep(0)
     check = bench.check
 
-    def check_then_take(slot: int, image: bytes) -> object:
+    async def check_then_take(slot: int, image: bytes) -> object:
         bench.jobs.add(slot)
-        return check(slot, image)
+        return await check(slot, image)
 
     bench.check = check_then_take  # type: ignore[method-assign]  # a job that arrives at the worst moment
     bench.hold.set()
