@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import shutil
 import signal
+import sysconfig
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from time import perf_counter
 from typing import Final
 
@@ -13,19 +19,12 @@ import click
 from client.commands import loop
 from client.commands.options import framed, output_options
 from client.results import Outcome
+from client.settings import DEFAULT_SERVER
 from client.text import duration
 from client.ui import Ui
 
 TERMINATED: Final = 143
-
-NEXT: Final = """\
-Try it yourself, with each line in a terminal of its own:
-
-  client keygen                       make a key pair
-  fileserver                          serve files, and the directory of devices
-  device --server coap://localhost    a device; give it the public key with --keys DIR
-  client deploy --slot 0 prog.c       build, sign, publish, install
-  client exec --slot 0                run it"""
+EXAMPLE: Final = "examples/first_steps/hello.c"
 
 
 @click.command("demo", epilog="Example: client demo")
@@ -73,6 +72,39 @@ async def _show(ui: Ui) -> int:
                 say(f"  {line}")
     say(f"\nDone in {duration(perf_counter() - start)}: all processes ended, nothing is left behind.\n")
     if not ui.json:
-        say(NEXT)
+        for line in next_steps(os.environ):
+            say(line)
         return 0
     return ui.finish(outcomes)
+
+
+def next_steps(environment: Mapping[str, str]) -> Iterator[str]:
+    """What to type for a fleet of one's own, as it works where the demonstration was started."""
+    from client.keys import key_path
+
+    client, server, device = (spelled(program) for program in ("client", "fileserver", "device"))
+    public = f"{key_path(None, environment)}.pub"
+    source = EXAMPLE if Path(EXAMPLE).is_file() else "prog.c"
+    yield "Try it yourself, the file server and the device each in a terminal of its own:"
+    yield ""
+    commands = (
+        (f"{client} keygen", "make a key pair"),
+        (f"mkdir -p trusted && cp {shlex.quote(public)} trusted/", "its public half is what devices get"),
+        (server, "serve files, and the directory of devices"),
+        (f"{device} --server {DEFAULT_SERVER} --keys trusted", "a device"),
+        (f"{client} deploy --slot 0 {source}", "build, sign, publish, install"),
+        (f"{client} exec --slot 0", "run it"),
+    )
+    for command, about in commands:
+        yield f"  # {about}"
+        yield f"  {command}"
+
+
+def spelled(program: str) -> str:
+    """How a program of ours is called here: by its name if the shell finds it, else by its path."""
+    script = Path(sysconfig.get_path("scripts"), program)
+    found = shutil.which(program)
+    if found is not None and script.exists() and Path(found).samefile(script):
+        return program
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from client.commands.demo import next_steps
 from client.testbed import Testbed
 from device.errors import TransportError
 from tests.integration.client_testbed import ROOT
 
 LONGEST_S = 15
+PROGRAMS = ("client", "device", "fileserver")
 SCENES = ["testbed", "deploy", "deploy", "forgery", "fault"]
 
 
@@ -149,3 +153,27 @@ async def test_settings_for_the_operators_own_devices_are_not_the_testbeds(
         assert [target.name for target in testbed.targets] == ["otter"]
         assert "nowhere" not in testbed.targets[0].base
     nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("on_path", [True, False], ids=["on the path", "not on the path"])
+def test_what_to_type_next_works_where_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_path: bool
+) -> None:
+    monkeypatch.chdir(ROOT)
+    folders = [sysconfig.get_path("scripts")] if on_path else []
+    monkeypatch.setenv("PATH", os.pathsep.join([*folders, "/usr/bin", "/bin"]))
+    monkeypatch.setenv("MICROBPF_KEY", str(tmp_path / "own key.pem"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    keygen, trust, server, device, deploy, run = (
+        line.strip() for line in next_steps(os.environ) if line.startswith("  ") and "#" not in line
+    )
+    for command in (server, device, deploy, run):
+        assert (command.split()[0] in PROGRAMS) is on_path
+        shown = subprocess.run(f"{command} --help", shell=True, capture_output=True, text=True, check=True)
+        assert "Usage:" in shown.stdout
+    assert Path(shlex.split(deploy)[-1]).is_file()
+    monkeypatch.setenv("PATH", os.environ["PATH"] + os.pathsep + sysconfig.get_path("scripts"))
+    program = shlex.split(keygen)[0]
+    command = f"{ROOT / program if '/' in program else program} keygen && {trust}"
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path, capture_output=True)
+    assert [path.name for path in (tmp_path / "trusted").iterdir()] == ["own key.pem.pub"]
