@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test check lint types test-docker nightly keys clean
+.PHONY: install demo test check lint types test-docker nightly fuzz keys clean
 
 install: $(STAMP)
 
@@ -35,6 +35,11 @@ test-docker: $(STAMP)
 # The long forms of the fuzz tests.
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m nightly
+
+# All engines against each other on generated programs, for so many seconds: make fuzz SECONDS=600
+SECONDS := 60
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.property.differential --seconds $(SECONDS)
 
 # A key pair for a client on the host; the devices of docker-compose.yml trust it through MICROBPF_TRUSTED.
 keys: keys/trusted/operator.pem.pub

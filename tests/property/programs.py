@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 
-from device.vm.isa import BY_OPCODE, TABLE, Form, Instruction, Op, Sem
+from device.vm.isa import TABLE, Form, Instruction, Op
 from device.vm.memory import CONTEXT_BASE
 
 ALU = [op for op in TABLE if op.form in (Form.ALU_IMM, Form.ALU_REG, Form.ALU_UNARY, Form.BYTE_ORDER)]
 BRANCHES = [op for op in TABLE if op.form in (Form.BRANCH_IMM, Form.BRANCH_REG)]
 MEMORY = [op for op in TABLE if op.form in (Form.LOAD, Form.STORE_IMM, Form.STORE_REG, Form.ATOMIC)]
-JUMP = next(op for op in TABLE if op.sem is Sem.JA and op.form is Form.JUMP)
-EXIT = BY_OPCODE[0x95][0]
-WIDE = BY_OPCODE[0x18][0]
+ROWS = {(op.mnemonic, op.form): op for op in TABLE}
+"""A row of the table by how it is written."""
+JUMP = ROWS["ja", Form.JUMP]
+EXIT = ROWS["exit", Form.EXIT]
+WIDE = ROWS["lddw", Form.WIDE]
 CONSTANTS = (0, 1, 2, 3, 7, 8, 16, 31, 32, 33, 63, 64, 255, 4096, 2**31 - 1, -1, -2, -8, -(2**31))
 VALUES = (0, 1, 5, 255, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1, CONTEXT_BASE, CONTEXT_BASE + 9)
 

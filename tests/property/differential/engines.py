@@ -1,0 +1,44 @@
+"""The engines under test: all that there are, and the tiers of one forced where it has tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from device.vm.engines import ENGINES
+from device.vm.program import Engine
+from device.vm.switch import SwitchEngine
+
+Factory = Callable[[], Engine]
+"""Makes an engine that has seen no program yet."""
+
+REFERENCE: Final = "switch"
+INTERPRETER: Final = "interpreter"
+NEVER: Final = 1 << 62
+"""Instructions after which a program that stays with closures becomes hot."""
+
+
+def reference() -> Engine:
+    """The engine that all others are held against."""
+    return SwitchEngine()
+
+
+def candidates() -> dict[str, Factory]:
+    """Every engine but the reference; the interpreter as devices have it, and each of its tiers alone."""
+    found: dict[str, Factory] = {
+        name: _maker(engine) for name, engine in ENGINES.items() if name != REFERENCE
+    }
+    if INTERPRETER in ENGINES:
+        make: Callable[..., Engine] = type(ENGINES[INTERPRETER])
+        found["interpreter, generated"] = lambda: make(hot_after=0, background=False)
+        found["interpreter, closures"] = lambda: make(hot_after=NEVER, background=False)
+    return found
+
+
+def _maker(engine: Engine) -> Factory:
+    return type(engine)
+
+
+def chosen(names: Mapping[str, Factory], wanted: list[str]) -> dict[str, Factory]:
+    """Those whose name begins with one of `wanted`, or all."""
+    return {name: make for name, make in names.items() if not wanted or name.startswith(tuple(wanted))}
