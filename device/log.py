@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -101,11 +102,16 @@ def text_sink(stream: TextIO, prefix: str = "") -> Sink:
     return write
 
 
-def json_sink(stream: TextIO, device: str) -> Sink:
-    """Lines as JSON objects, for machines; each names its device."""
+def json_sink(stream: TextIO, device: str, now: Callable[[], float] = time.time) -> Sink:
+    """Lines as JSON objects, for machines; each names its device and its moment.
+
+    `ms` begins with the device; `time` is what logs of several processes are put in order by: seconds since
+    1970, as in the file server's log.
+    """
 
     def write(line: LogLine) -> None:
-        _emit(stream, json.dumps({"device": device, **line.to_map()}, ensure_ascii=False))
+        shown = {"time": round(now(), 3), "device": device, **line.to_map()}
+        _emit(stream, json.dumps(shown, ensure_ascii=False))
 
     return write
 

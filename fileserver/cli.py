@@ -132,7 +132,7 @@ def printer(log_format: str) -> Say:
     def say(event: str, text: str, **fields: Any) -> None:
         stream = sys.stdout if event in ("ready", "stopped") else sys.stderr
         if log_format == "json":
-            line = json.dumps({"time": time.time(), "event": event, "text": text, **fields})
+            line = json.dumps({"time": round(time.time(), 3), "event": event, "text": text, **fields})
         else:
             line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
         try:

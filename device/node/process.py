@@ -8,7 +8,8 @@ import logging
 import random
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,22 +28,28 @@ SWITCH_INTERVAL_S: Final = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a process says what: that it is ready on `out`, its log on `err`, as text or as JSON lines."""
+    """Where a process says what: that it is ready on `out`, its log on `err`, as text or as JSON lines.
+
+    `now` is the time of day that JSON lines bear, in seconds since 1970.
+    """
 
     out: TextIO
     err: TextIO
     as_json: bool = False
+    now: Callable[[], float] = time.time
 
     def event(self, event: str, text: str, **fields: Any) -> None:
         """A line for whoever started the process."""
-        line = json.dumps({"event": event, **fields}) if self.as_json else text
+        line = text
+        if self.as_json:
+            line = json.dumps({"time": round(self.now(), 3), "event": event, **fields})
         with suppress(BrokenPipeError):  # nobody listens any more: that is no reason to stop
             print(line, file=self.out, flush=True)
 
     def sink(self, name: str, *, alone: bool) -> Sink:
         """The log of one device; text names it only where there are several."""
         if self.as_json:
-            return json_sink(self.err, name)
+            return json_sink(self.err, name, self.now)
         return text_sink(self.err, "" if alone else f"{name} ")
 
 

@@ -84,9 +84,13 @@ def test_sinks() -> None:
     line = LogLine(seq=7, ms=42, level="info", source="suit", text="suit_worker: started.")
     text_sink(text)(line)
     text_sink(text, "otter ")(line)
-    json_sink(machine, "otter")(line)
+    json_sink(machine, "otter", lambda: 1_800_000_000.12345)(line)
     assert text.getvalue() == "42 info suit suit_worker: started.\notter 42 info suit suit_worker: started.\n"
-    assert json.loads(machine.getvalue()) == {"device": "otter", **line.to_map()}
+    assert json.loads(machine.getvalue()) == {
+        "time": 1_800_000_000.123,
+        "device": "otter",
+        **line.to_map(),
+    }
 
 
 def test_a_stream_that_cannot_say_it_gets_it_escaped() -> None:
