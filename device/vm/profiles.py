@@ -128,7 +128,7 @@ FEMTO: Final = Profile(
 
 SMING: Final = Profile(
     name="sming",
-    layouts=frozenset({Layout.FEMTO}),
+    layouts=frozenset({Layout.SMING}),
     helpers=frozenset({0x01, 0x02, *range(0x10, 0x14), 0x20, *range(0x100, 0x104)}),
     rules=_FEMTO_RULES,
     renumbered=MappingProxyType({0x10: 0x11, 0x11: 0x10, 0x12: 0x13, 0x13: 0x12}),
