@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from device.log import DeviceLog
+from device.log import MAX_TEXT, DeviceLog
 
 MAX_OUTPUT: Final = 16 * 1024
 """Bytes of output that the answer of a run holds."""
@@ -12,7 +12,8 @@ MAX_OUTPUT: Final = 16 * 1024
 MAX_LOGGED: Final = 100
 """Lines that one request may put into the log: a program that prints in a loop must not push out all else."""
 
-_MAX_LINE: Final = 256
+_MAX_LINE: Final = 4 * MAX_TEXT + 1
+"""Bytes of a line that are kept: more than the log shows, which then marks that the line was longer."""
 
 
 class RunLog:

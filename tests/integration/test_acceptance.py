@@ -31,12 +31,13 @@ from client.release import Order, Publisher
 from client.remote import RemoteDevice
 from client.results import Outcome
 from device.api import ExecAnswer, ExecRequest, RegionSpec
-from device.errors import MicroBpfError
+from device.errors import MicroBpfError, RemoteError
 from device.vm import verifier
 from device.vm.asm import assemble
 from device.vm.program import Layout, Program
 from device.vm.writer import object_from_text
 from tests.device_process import device_process
+from tests.elf_objects import Obj
 from tests.peers import file_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -224,6 +225,27 @@ async def test_refused_as_object(bed: Bed, identifier: str) -> None:
     error = await bed.refusal(unchecked(identifier, image))
     assert error.code == "PROGRAM"
     assert identifier in ids(error)
+
+
+async def test_an_object_without_instructions(bed: Bed) -> None:
+    """Nothing at all is too short to be an image, and a function cannot begin in an empty section."""
+    obj = Obj()
+    obj.text(b"")
+    error = await bed.refusal(unchecked("nothing", obj.build()))
+    assert (error.code, ids(error)) == ("PROGRAM", {"text-empty"})
+
+
+async def test_a_helper_outside_the_list_of_the_run(bed: Bed) -> None:
+    rig, outcome = await bed.deploy(prepare(EXAMPLES["printf"].object))
+    assert outcome.error is None
+    for _ in range(2):
+        with pytest.raises(RemoteError) as refused:
+            await rig.device.execute(SLOT, ExecRequest(helpers=(0x13,)))
+        assert (refused.value.status, refused.value.code) == ("4.22", "helper-denied")
+        assert {finding["helper"] for finding in refused.value.extra["findings"]} == {0x01}
+    assert (await rig.device.slot(SLOT)).runs == 0
+    assert (await rig.device.execute(SLOT, ExecRequest(helpers=(0x01,)))).fault is None
+    await rig.guard()
 
 
 async def test_every_finding_is_reported(bed: Bed) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -36,15 +36,16 @@ from device.storage.stores import MemoryStore
 from device.vm.asm import assemble
 from device.vm.engines import ENGINES
 from device.vm.faults import GuestFault
+from device.vm.helpers import profile_helpers
+from device.vm.profiles import UBPF
 from device.vm.program import Engine, Outcome, Program, Run
 from tests.device_bench import NAMES, SEVEN, SPIN, SUM, WILD, ZERO_CALL, eventually, example
 
 NEGATIVE = assemble("mov r0, -1\nexit")
 WRITES_REGION = assemble("lddw r1, 0x20300000\nstb [r1], 9\nlddw r1, 0x20310000\nldxb r0, [r1]\nexit")
-PRINTS_A_LOT = assemble(  # 3000 times "abcdefg\n"
-    """
-        mov r6, 3000
-        lddw r1, 0x0a67666564636261
+PRINTS: Final = """
+        mov r6, {count}
+        lddw r1, 0x{last:02x}67666564636261
         stxdw [r10-16], r1
         stb [r10-8], 0
     loop:
@@ -55,9 +56,12 @@ PRINTS_A_LOT = assemble(  # 3000 times "abcdefg\n"
         jne r6, 0, loop
         mov r0, 0
         exit
-    """,
-    helpers=NAMES,
-)
+"""
+"""Prints `count` times "abcdefg" and the character `last`."""
+
+
+def prints(count: int, last: str) -> bytes:
+    return assemble(PRINTS.format(count=count, last=ord(last)), helpers=NAMES)
 
 
 class HeldEngine:
@@ -162,7 +166,7 @@ async def test_a_plain_run() -> None:
         assert (answer.engine, answer.instructions, answer.runs) == ("switch", 2, 1)
         assert (answer.context, answer.regions, answer.output, answer.cycles) == (None, (), "", None)
         assert answer.sizes.image == 16
-        assert answer.helpers == tuple(sorted(NAMES.values()))
+        assert answer.helpers == tuple(sorted(profile_helpers(UBPF)))
         assert answer.time_us.run > 0
         assert h.changes[-2:] == [0, 0]
 
@@ -371,7 +375,7 @@ async def test_a_program_with_a_helper_outside_the_list_does_not_start() -> None
 
 async def test_output_is_bounded_in_answer_and_log() -> None:
     async with host() as h:
-        await h.install(0, PRINTS_A_LOT)
+        await h.install(0, prints(3000, "\n"))
         answer = await h.run()
         assert answer.r0_signed == 0
         assert (
@@ -380,6 +384,22 @@ async def test_output_is_bounded_in_answer_and_log() -> None:
         )
         note = f"more than {MAX_LOGGED} lines: the rest of this request's is not logged"
         assert h.lines() == ["abcdefg"] * MAX_LOGGED + [note]
+
+
+@pytest.mark.parametrize(
+    ("calls", "logged"),
+    [
+        pytest.param(37, "abcdefg." * 37, id="296 bytes"),
+        pytest.param(64, "abcdefg." * 64, id="512 bytes"),
+        pytest.param(65, ("abcdefg." * 64)[:511] + "…", id="520 bytes"),
+        pytest.param(500, ("abcdefg." * 64)[:511] + "…", id="4000 bytes"),
+    ],
+)
+async def test_a_long_line_is_whole_in_the_log_or_marked(calls: int, logged: str) -> None:
+    async with host() as h:
+        await h.install(0, prints(calls, "."))
+        assert (await h.run()).output == "abcdefg." * calls
+        assert h.lines() == [logged]
 
 
 async def test_output_is_text_whatever_was_printed() -> None:
