@@ -1,0 +1,354 @@
+"""Basic blocks as Python statements. Every statement that may fault is a line of its own (lines.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from device.vm.analysis.intervals import State, step_over
+from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block
+from device.vm.analysis.liveness import BOTH, EVERYTHING, SAVED, before
+from device.vm.decode import (
+    ALU,
+    ATOMIC_FETCH,
+    BRANCH,
+    CALL_HELPER,
+    CALL_LOCAL,
+    COMPARE_EXCHANGE,
+    CONSTANT,
+    DATA_ADDRESS,
+    EXIT,
+    JUMP,
+    LOAD,
+    LOAD_SIGNED,
+    MASK64,
+    RODATA_ADDRESS,
+    STORE,
+    Step,
+)
+from device.vm.interpreter.access import Access, Base
+from device.vm.interpreter.expressions import (
+    BYTE_ORDERS,
+    DIVISIONS,
+    EXTENSIONS,
+    ONE_OPERAND,
+    Text,
+    condition,
+    cut,
+    narrow,
+    number,
+    operate,
+    reorder,
+    variable,
+)
+from device.vm.interpreter.lines import Kind, Lines, Site
+from device.vm.interpreter.pending import MANY, Pending
+from device.vm.isa import FRAME_POINTER, REGISTERS, Sem
+
+_CONSTANTS: Final = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
+_ARGUMENTS: Final = (1, 2, 3, 4, 5)
+_ATOMIC_SIGNS: Final[Mapping[Sem, str]] = {
+    Sem.ATOMIC_ADD: "+",
+    Sem.ATOMIC_FETCH_ADD: "+",
+    Sem.ATOMIC_OR: "|",
+    Sem.ATOMIC_FETCH_OR: "|",
+    Sem.ATOMIC_AND: "&",
+    Sem.ATOMIC_FETCH_AND: "&",
+    Sem.ATOMIC_XOR: "^",
+    Sem.ATOMIC_FETCH_XOR: "^",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Callees:
+    """What a caller has to know of local functions.
+
+    `needs` gives the halves that one reads of its caller; `returned` are the argument registers that come
+    back beside r0; `name` gives the unit for a callee's slot and what is known of its registers.
+    """
+
+    needs: Callable[[int], int]
+    returned: tuple[int, ...]
+    name: Callable[[int, State], str]
+
+    @property
+    def returned_halves(self) -> int:
+        """`returned` as liveness wants it."""
+        return sum(BOTH[register] for register in self.returned)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A block's instructions up to a local call or the end: what they cost together.
+
+    `need` is what has to be left of the budget before them, 0 where that was tested earlier.
+    """
+
+    cost: int
+    need: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The stack's shape: bytes of a frame, and r10 in the deepest one."""
+
+    size: int
+    deepest: int
+
+
+def costs(block: Block) -> list[int]:
+    """Instructions of the block in segments; a call belongs to the one before it."""
+    found = [0]
+    for _, step in block.steps:
+        found[-1] += 1
+        if step[0] == CALL_LOCAL:
+            found.append(0)
+    return found
+
+
+class BlockWriter:
+    """Writes blocks of one unit, one after the other."""
+
+    def __init__(
+        self, lines: Lines, access: Access, callees: Callees, frames: Frames, data_base: int
+    ) -> None:
+        self._lines = lines
+        self._registers = Pending(lines)
+        self._access = access
+        self._callees = callees
+        self._frames = frames
+        self._data_base = data_base
+        self._live_behind = 0
+        self._steps: Mapping[int, Callable[[Step, Site], dict[int, Text]]] = {
+            ALU: self._alu,
+            LOAD: self._load,
+            LOAD_SIGNED: self._load,
+            STORE: self._store,
+            CALL_HELPER: self._call_helper,
+        }
+
+    def write(self, block: Block, state: State, live_out: int, segments: Sequence[Segment]) -> None:
+        """Write the steps of a block, except a jump or test at its end, whose cost is charged here too."""
+        registers = self._registers
+        registers.begin(state)
+        lives, uses = self._look_ahead(block, live_out)
+        registers.uses = list(uses[0])
+        waiting = iter(segments)
+        left = self._charge(next(waiting), block.start, lives[0])
+        for index, (pc, step) in enumerate(block.steps):
+            if step[0] in (BRANCH, JUMP, EXIT):
+                break
+            site = Site(pc, left, lives[index])
+            self._live_behind = lives[index + 1]
+            left -= 1
+            if step[0] == CALL_LOCAL:
+                self._call_local(step, site)
+                left = self._charge(next(waiting), pc + 1, lives[index + 1])
+                registers.uses = list(uses[index + 1])
+            else:
+                self._step(step, site, uses[index + 1])
+        if block.end == LEAVE:
+            registers.write_out(EVERYTHING)
+            self._lines.add("raise Elsewhere", Site(block.leave, 0, EVERYTHING))
+        elif block.end != RETURN and (block.end != TEST or block.taken == block.next):
+            registers.write_load()
+            registers.write_out(live_out)
+
+    def test(self, block: Block, live_out: int, *, taken: bool) -> tuple[str, Site | None]:
+        """The condition of the jump at the block's end (or its opposite); what is live behind is written."""
+        _, sem, width, mask, dst, src, _, imm, from_register = block.steps[-1][1]
+        registers = self._registers
+        registers.write_out(live_out)
+        b = registers.take(src) if from_register else number(imm & mask)
+        a = registers.take(dst)
+        return condition(sem, width, a, b, taken=taken), a.site or b.site
+
+    def result(self) -> str:
+        """What a return hands back: the budget left, r0, and what callers read behind a call."""
+        registers = self._registers
+        registers.write_load()
+        values = [registers.take(register).exact for register in (0, *self._callees.returned)]
+        return f"return {', '.join(['n', *values])}"
+
+    def _charge(self, segment: Segment, pc: int, live: int) -> int:
+        """Take a segment's cost off the budget, or leave where it does not suffice."""
+        if segment.need:
+            more = self._lines.use("more", "m.more")
+            self._lines.add(f"if n < {segment.need}: n = {more}(n, {segment.need})", Site(pc, 0, live))
+        if segment.cost:
+            self._lines.add(f"n -= {segment.cost}")
+        return segment.cost
+
+    # What lies ahead
+
+    def _look_ahead(self, block: Block, live_out: int) -> tuple[list[int], list[list[int]]]:
+        """Live halves, and uses of the values in the registers, before every step and at the end."""
+        ahead = [MANY if live_out & BOTH[register] else 0 for register in range(REGISTERS)]
+        ahead[FRAME_POINTER] = MANY
+        live = live_out
+        lives, uses = [live], [ahead]
+        for _, step in reversed(block.steps):
+            dead = step[0] == ALU and not live & BOTH[step[4]]
+            live = before(step, live, self._callees.needs, self._callees.returned_halves)
+            ahead = list(ahead)
+            if not dead:
+                for register in self._writes(step):
+                    ahead[register] = 0
+                for register in self._reads(step):
+                    ahead[register] += 1
+            lives.append(live)
+            uses.append(ahead)
+        lives.reverse()
+        uses.reverse()
+        return lives, uses
+
+    def _reads(self, step: Step) -> tuple[int, ...]:
+        case, sem, _, _, dst, src, off, _, from_register = step
+        if case == ALU and sem in ONE_OPERAND:
+            return (src,) if from_register else ()
+        if case in (ALU, STORE, BRANCH):
+            return (dst, src) if from_register else (dst,)
+        if case in (LOAD, LOAD_SIGNED):
+            return (src,)
+        if case == CALL_HELPER:
+            return _ARGUMENTS
+        if case == CALL_LOCAL:
+            return self._arguments(off)
+        if case == EXIT:
+            return (0, *self._callees.returned)
+        if case in _CONSTANTS or case == JUMP:
+            return ()
+        return (0, dst, src) if case == COMPARE_EXCHANGE else (dst, src)
+
+    def _arguments(self, target: int) -> tuple[int, ...]:
+        needs = self._callees.needs(target)
+        return tuple(register for register in range(FRAME_POINTER) if needs & BOTH[register])
+
+    @staticmethod
+    def _writes(step: Step) -> tuple[int, ...]:
+        case, _, _, _, dst, src, _, _, _ = step
+        if case in (ALU, LOAD, LOAD_SIGNED) or case in _CONSTANTS:
+            return (dst,)
+        if case in (CALL_HELPER, COMPARE_EXCHANGE):
+            return (0,)
+        if case == ATOMIC_FETCH:
+            return (src,)
+        return (0, *_ARGUMENTS) if case == CALL_LOCAL else ()
+
+    # Steps
+
+    def _step(self, step: Step, site: Site, uses: list[int]) -> None:
+        case, _, _, _, dst, _, _, _, _ = step
+        registers = self._registers
+        if case == ALU:
+            if not self._live_behind & BOTH[dst]:
+                registers.forget(dst)
+                step_over(step, registers.state, self._data_base)
+                return
+            registers.make_room(dst, self._reads(step))
+            made = self._alu(step, site)
+        else:
+            registers.write_load()
+            for register in self._writes(step):
+                registers.make_room(register)
+            made = {} if case in _CONSTANTS else self._steps.get(case, self._atomic)(step, site)
+        step_over(step, registers.state, self._data_base)
+        registers.uses = list(uses)
+        if case in _CONSTANTS:
+            made[dst] = number(registers.state[dst][0])
+        for register, value in made.items():
+            registers.define(
+                register, self._known(register, value), live=bool(self._live_behind & BOTH[register])
+            )
+
+    def _known(self, register: int, value: Text) -> Text:
+        """A result with what the intervals know of it."""
+        low, high, _ = self._registers.state[register]
+        if low == high and value.site is None:
+            return number(low)
+        low, high = max(low, value.low), min(high, value.high)
+        return replace(value, low=low, high=high) if low <= high else value
+
+    def _alu(self, step: Step, _site: Site) -> dict[int, Text]:
+        _, sem, width, mask, dst, src, _, imm, from_register = step
+        registers = self._registers
+        if sem in BYTE_ORDERS:
+            return {dst: reorder(sem, registers.take(dst))}
+        b = registers.take(src) if from_register else number(imm & mask)
+        if sem in ONE_OPERAND:
+            return {dst: operate(sem, width, b, b)}
+        if from_register and sem in DIVISIONS:
+            b = registers.named(cut(b, width))
+        return {dst: operate(sem, width, registers.take(dst), b)}
+
+    def _base(self, register: int, off: int) -> Base:
+        return Base(self._registers.take(register), self._registers.state[register], off, register)
+
+    def _load(self, step: Step, site: Site) -> dict[int, Text]:
+        case, _, width, mask, dst, src, off, _, _ = step
+        site = self._registers.noted(site)
+        place = self._access.find(self._registers, self._base(src, off), width // 8, site, write=False)
+        value = Text(place.loaded, 0, mask, place.reads, bits=width, atom=True, site=site)
+        if case == LOAD_SIGNED:
+            value = operate(EXTENSIONS[width], 64, value, value)
+        return {dst: value}
+
+    def _store(self, step: Step, site: Site) -> dict[int, Text]:
+        _, _, width, mask, dst, src, off, imm, from_register = step
+        registers = self._registers
+        site = registers.noted(site)
+        value = narrow(registers.take(src), width) if from_register else str(imm & mask)
+        place = self._access.find(registers, self._base(dst, off), width // 8, site, write=True)
+        registers.add(place.stored(value), site)
+        return {}
+
+    def _atomic(self, step: Step, site: Site) -> dict[int, Text]:
+        """Load, change, store; what a fetch gives is the old value."""
+        case, sem, width, mask, dst, src, off, _, _ = step
+        registers, lines = self._registers, self._lines
+        site = registers.noted(site)
+        compared = narrow(registers.take(0), width) if case == COMPARE_EXCHANGE else ""
+        operand = narrow(registers.take(src), width)
+        place = self._access.find(registers, self._base(dst, off), width // 8, site, write=True)
+        old = variable(lines.temporary(), 0, mask)
+        registers.add(f"{old.text} = {place.loaded}", site)
+        if case == COMPARE_EXCHANGE:
+            registers.add(f"if {old.text} == ({compared}): {place.stored(operand)}", site)
+            return {0: old}
+        sign = _ATOMIC_SIGNS.get(sem)
+        changed = operand if sign is None else f"({old.text} {sign} ({operand})) & {mask}"
+        registers.add(place.stored(changed), site)
+        return {src: old} if case == ATOMIC_FETCH else {}
+
+    def _call_helper(self, step: Step, site: Site) -> dict[int, Text]:
+        registers = self._registers
+        site = registers.noted(replace(site, kind=Kind.HELPER))
+        arguments = ", ".join(registers.take(register).exact for register in _ARGUMENTS)
+        registers.forget(0)
+        call = self._lines.use("help", "m.help")
+        registers.add(f"r0 = {call}({step[7]}, {arguments}) & {MASK64}", site)
+        return {}
+
+    def _call_local(self, step: Step, site: Site) -> None:
+        """A callee's frame lies below ours and is accessible while it runs."""
+        registers, lines, target = self._registers, self._lines, step[6]
+        registers.write_load()
+        pointer = registers.value(FRAME_POINTER)
+        if not pointer.is_constant:
+            lines.add(f"if r10 == {self._frames.deepest}: raise Elsewhere", registers.noted(site))
+        elif pointer.low == self._frames.deepest:
+            lines.add("raise Elsewhere", registers.noted(site))
+        name = self._callees.name(target, registers.state)
+        registers.write_out(self._live_behind & SAVED)
+        arguments = ["n", "m", f"{pointer.text} - {self._frames.size}"]
+        arguments += [registers.take(register).exact for register in self._arguments(target)]
+        kept = registers.noted(Site(site.pc + 1, 0, self._live_behind & SAVED, kind=Kind.CALL))
+        back = ", ".join(f"r{register}" for register in (0, *self._callees.returned))
+        stack = lines.use("k", "m.stack")
+        lines.add(f"{stack}.base -= {self._frames.size}")
+        lines.add(f"n, {back} = {name}({', '.join(arguments)})", kept)
+        lines.add(f"{stack}.base += {self._frames.size}")
+        for register in (0, *_ARGUMENTS):
+            registers.forget(register)
+        step_over(step, registers.state, self._data_base)

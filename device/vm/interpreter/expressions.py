@@ -1,0 +1,375 @@
+"""What an instruction computes, as the text of a Python expression.
+
+The numbers of Python have no width, so that every result would have to be masked. Most masks are avoided: the
+intervals show that a result fits, or the next operation does not look at the bits above ("loose" texts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from device.vm.decode import MASK32, MASK64
+from device.vm.isa import Sem
+
+if TYPE_CHECKING:
+    from device.vm.interpreter.lines import Site
+
+_SIGN: Final = {32: 1 << 31, 64: 1 << 63}
+_MASK: Final = {32: MASK32, 64: MASK64}
+_LOOSE_BITS: Final = 200
+"""How far a text may grow beyond its width before it is cut."""
+
+LONG_TEXT: Final = 300
+"""Characters above which a text is given a name rather than put into another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An expression over the variables of the generated function.
+
+    Its value lies in [low, high] once it is cut to `loose` bits; 0 says that it is what it should be. `bits`
+    bounds its magnitude before that. `reads` is the set of registers whose variables stand in it, as bits.
+    `atom` says that it needs no parentheses. A text with a `site` may fault there when it is evaluated.
+    """
+
+    text: str
+    low: int
+    high: int
+    reads: int = 0
+    loose: int = 0
+    bits: int = 64
+    atom: bool = False
+    site: Site | None = None
+
+    @property
+    def inner(self) -> str:
+        """As part of another expression."""
+        return self.text if self.atom else f"({self.text})"
+
+    @property
+    def exact(self) -> str:
+        """With its value, and nothing above it."""
+        return f"{self.inner} & {_MASK[self.loose]}" if self.loose else self.text
+
+    @property
+    def exact_inner(self) -> str:
+        """With its value, as part of another expression."""
+        return f"({self.exact})" if self.loose else self.inner
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether only one value is possible."""
+        return self.low == self.high
+
+
+def number(value: int) -> Text:
+    """A constant, at least 0."""
+    return Text(str(value), value, value, bits=value.bit_length(), atom=True)
+
+
+def variable(name: str, low: int, high: int, reads: int = 0) -> Text:
+    """A variable."""
+    return Text(name, low, high, reads, bits=high.bit_length(), atom=True)
+
+
+def cut(value: Text, width: int) -> Text:
+    """The low `width` bits (32 or 64), with its exact text."""
+    mask = _MASK[width]
+    if not value.loose and value.high <= mask:
+        return value
+    if value.loose and value.loose <= width:
+        return replace(value, text=value.exact, loose=0, atom=False, bits=value.loose)
+    return replace(value, text=f"{value.inner} & {mask}", low=0, high=mask, loose=0, atom=False, bits=width)
+
+
+def _made(text: str, a: Text, b: Text | None, low: int, high: int, loose: int, bits: int) -> Text:
+    reads, site = a.reads, a.site
+    if b is not None:
+        reads, site = reads | b.reads, site or b.site
+    made = Text(text, low, high, reads, loose, bits, site=site)
+    if loose and bits > _LOOSE_BITS:
+        return replace(made, text=f"({text}) & {_MASK[loose]}", loose=0, bits=loose)
+    return made
+
+
+def _tolerated(value: Text, width: int) -> Text:
+    """An operand for an operation whose low `width` bits depend on the operand's low `width` bits alone."""
+    return value if not value.loose or value.loose >= width else cut(value, value.loose)
+
+
+def operate(sem: Sem, width: int, a: Text, b: Text) -> Text:
+    """The result of an ALU instruction, of `width` 32 or 64; divisors have to be atoms."""
+    if sem in _RING:
+        return _RING[sem](_tolerated(a, width), _tolerated(b, width), width)
+    if sem in _EXTENDING:
+        return _extend(b, _EXTENDING[sem], width)
+    if sem is Sem.MOV:
+        return _narrowed(b, width)
+    return _EXACT[sem](cut(a, width), b if sem in _SHIFTS else cut(b, width), width)
+
+
+def _narrowed(value: Text, width: int) -> Text:
+    """The low `width` bits, as loose as can be."""
+    if value.loose:
+        if value.loose <= width:
+            return value
+        return replace(value, loose=width, low=0, high=_MASK[width])
+    if value.high <= _MASK[width]:
+        return value
+    return replace(value, loose=width, low=0, high=_MASK[width])
+
+
+def _fits(a: Text, b: Text, width: int) -> bool:
+    """Whether both operands are what they should be, at this width."""
+    mask = _MASK[width]
+    return not a.loose and not b.loose and a.high <= mask and b.high <= mask
+
+
+def _add(a: Text, b: Text, width: int) -> Text:
+    mask = _MASK[width]
+    if b.is_constant and not b.loose and b.low & mask == 0:
+        return _narrowed(a, width)
+    if b.is_constant and not b.loose and b.low & mask > mask >> 1:
+        return _less(a, mask + 1 - (b.low & mask), width)
+    if a.is_constant and not a.loose and a.low & mask == 0:
+        return _narrowed(b, width)
+    text = f"{a.inner} + {b.inner}"
+    if _fits(a, b, width) and a.high + b.high <= mask:
+        return _made(text, a, b, a.low + b.low, a.high + b.high, 0, (a.high + b.high).bit_length())
+    return _made(text, a, b, 0, mask, width, max(a.bits, b.bits) + 1)
+
+
+def _less(a: Text, amount: int, width: int) -> Text:
+    """Minus a constant: shorter than adding its complement."""
+    text = f"{a.inner} - {amount}"
+    mask = _MASK[width]
+    if not a.loose and amount <= a.low and a.high <= mask:
+        return _made(text, a, None, a.low - amount, a.high - amount, 0, a.bits)
+    return _made(text, a, None, 0, mask, width, max(a.bits, width) + 1)
+
+
+def _subtract(a: Text, b: Text, width: int) -> Text:
+    mask = _MASK[width]
+    if b.is_constant and not b.loose and b.low & mask <= mask >> 1:
+        return _less(a, b.low & mask, width) if b.low & mask else _narrowed(a, width)
+    if b.is_constant and not b.loose:
+        return _add(a, number(mask + 1 - (b.low & mask)), width)
+    text = f"{a.inner} - {b.inner}"
+    if _fits(a, b, width) and a.low >= b.high:
+        return _made(text, a, b, a.low - b.high, a.high - b.low, 0, a.bits)
+    return _made(text, a, b, 0, mask, width, max(a.bits, b.bits) + 1)
+
+
+def _multiply(a: Text, b: Text, width: int) -> Text:
+    if a.bits + b.bits > _LOOSE_BITS:
+        a, b = cut(a, width), cut(b, width)
+    mask = _MASK[width]
+    text = f"{a.inner} * {b.inner}"
+    if _fits(a, b, width) and a.high * b.high <= mask:
+        return _made(text, a, b, a.low * b.low, a.high * b.high, 0, a.bits + b.bits)
+    return _made(text, a, b, 0, mask, width, a.bits + b.bits)
+
+
+def _and(a: Text, b: Text, width: int) -> Text:
+    mask = _MASK[width]
+    for one, other in ((a, b), (b, a)):
+        if not one.is_constant or one.loose:
+            continue
+        kept = one.low & mask
+        if kept & (kept + 1) == 0 and not other.loose and other.high <= kept:
+            return other
+        whole = cut(other, other.loose) if other.loose and kept > _MASK[other.loose] else other
+        return _made(f"{whole.inner} & {kept}", whole, None, 0, kept, 0, kept.bit_length())
+    if _fits(a, b, width):
+        high = min(a.high, b.high)
+        return _made(f"{a.inner} & {b.inner}", a, b, 0, high, 0, high.bit_length())
+    return _made(f"{a.inner} & {b.inner}", a, b, 0, mask, width, max(a.bits, b.bits))
+
+
+def _or(a: Text, b: Text, width: int) -> Text:
+    return _bitwise("|", a, b, width)
+
+
+def _xor(a: Text, b: Text, width: int) -> Text:
+    return _bitwise("^", a, b, width)
+
+
+def _bitwise(sign: str, a: Text, b: Text, width: int) -> Text:
+    text = f"{a.inner} {sign} {b.inner}"
+    bits = max(a.bits, b.bits)
+    if _fits(a, b, width):
+        return _made(text, a, b, 0, (1 << bits) - 1, 0, bits)
+    return _made(text, a, b, 0, _MASK[width], width, bits)
+
+
+def _left(a: Text, b: Text, width: int) -> Text:
+    mask = _MASK[width]
+    count = _count(b, width)
+    if b.is_constant and not b.loose:
+        amount = b.low & (width - 1)
+        if amount == 0:
+            return _narrowed(a, width)
+        text, bits = f"{a.inner} << {amount}", a.bits + amount
+        if not a.loose and a.high << amount <= mask:
+            return _made(text, a, None, a.low << amount, a.high << amount, 0, bits)
+        return _made(text, a, None, 0, mask, width, bits)
+    return _made(f"{a.inner} << {count}", a, b, 0, mask, width, a.bits + width)
+
+
+def _negate(a: Text, _b: Text, width: int) -> Text:
+    return _made(f"-{a.inner}", a, None, 0, _MASK[width], width, max(a.bits, width) + 1)
+
+
+def _count(b: Text, width: int) -> str:
+    """A shift's count, as part of an expression."""
+    if not b.loose and b.high < width:
+        return b.inner
+    return f"({b.inner} & {width - 1})"
+
+
+def _right(a: Text, b: Text, width: int) -> Text:
+    if b.is_constant and not b.loose:
+        amount = b.low & (width - 1)
+        if amount == 0:
+            return a
+        return _made(f"{a.inner} >> {amount}", a, None, a.low >> amount, a.high >> amount, 0, a.bits)
+    return _made(f"{a.inner} >> {_count(b, width)}", a, b, 0, a.high, 0, a.bits)
+
+
+def _arithmetic_right(a: Text, b: Text, width: int) -> Text:
+    sign = _SIGN[width]
+    if a.high < sign:
+        return _right(a, b, width)
+    text = f"({a.inner} ^ {sign}) - {sign} >> {_count(b, width)}"
+    return _made(text, a, b, 0, _MASK[width], width, width)
+
+
+def _extend(b: Text, bits: int, width: int) -> Text:
+    sign, mask = 1 << (bits - 1), (1 << bits) - 1
+    if not b.loose and b.high < sign:
+        return b
+    inner = b.inner if not b.loose and b.high <= mask else f"({b.inner} & {mask})"
+    return _made(f"({inner} ^ {sign}) - {sign}", b, None, 0, _MASK[width], width, width)
+
+
+def _divide(a: Text, b: Text, width: int) -> Text:
+    if b.is_constant and b.low == 0:
+        return number(0)
+    text = f"{a.inner} // {b.inner}"
+    if b.low > 0:
+        return _made(text, a, b, a.low // b.high, a.high // b.low, 0, a.bits)
+    return _made(f"{text} if {b.inner} else 0", a, b, 0, a.high, 0, width)
+
+
+def _remainder(a: Text, b: Text, width: int) -> Text:
+    if b.is_constant and b.low == 0:
+        return a
+    text = f"{a.inner} % {b.inner}"
+    if b.low > 0:
+        return _made(text, a, b, 0, min(a.high, b.high - 1), 0, a.bits)
+    return _made(f"{text} if {b.inner} else {a.inner}", a, b, 0, a.high, 0, width)
+
+
+def _divide_signed(a: Text, b: Text, width: int) -> Text:
+    return _made(f"sdiv({a.text}, {b.text}, {width})", a, b, 0, _MASK[width], width, width + 1)
+
+
+def _remainder_signed(a: Text, b: Text, width: int) -> Text:
+    return _made(f"smod({a.text}, {b.text}, {width})", a, b, 0, _MASK[width], width, width + 1)
+
+
+_RING: Final[dict[Sem, Callable[[Text, Text, int], Text]]] = {
+    Sem.ADD: _add,
+    Sem.SUB: _subtract,
+    Sem.MUL: _multiply,
+    Sem.AND: _and,
+    Sem.OR: _or,
+    Sem.XOR: _xor,
+    Sem.LSH: _left,
+    Sem.NEG: _negate,
+}
+"""Operations whose low bits depend on the low bits of the operands alone."""
+
+_EXACT: Final[dict[Sem, Callable[[Text, Text, int], Text]]] = {
+    Sem.RSH: _right,
+    Sem.ARSH: _arithmetic_right,
+    Sem.DIV: _divide,
+    Sem.MOD: _remainder,
+    Sem.SDIV: _divide_signed,
+    Sem.SMOD: _remainder_signed,
+}
+_SHIFTS: Final = frozenset({Sem.RSH, Sem.ARSH})
+_EXTENDING: Final = {Sem.MOVSX8: 8, Sem.MOVSX16: 16, Sem.MOVSX32: 32}
+EXTENSIONS: Final = {bits: sem for sem, bits in _EXTENDING.items()}
+"""The operation that extends the sign of a loaded number, by its width."""
+
+ONE_OPERAND: Final = frozenset({Sem.MOV, *_EXTENDING})
+"""Operations that read their second operand only."""
+
+DIVISIONS: Final = frozenset({Sem.DIV, Sem.MOD})
+_SWAPS: Final = {
+    **dict.fromkeys((Sem.BE16, Sem.BSWAP16), 16),
+    **dict.fromkeys((Sem.BE32, Sem.BSWAP32), 32),
+    **dict.fromkeys((Sem.BE64, Sem.BSWAP64), 64),
+}
+_CUTS: Final = {Sem.LE16: 16, Sem.LE32: 32, Sem.LE64: 64}
+BYTE_ORDERS: Final = frozenset({*_SWAPS, *_CUTS})
+
+
+def reorder(sem: Sem, a: Text) -> Text:
+    """The result of a byte order instruction."""
+    width = _CUTS.get(sem) or _SWAPS[sem]
+    mask = (1 << width) - 1
+    if a.loose and a.loose < width:
+        a = cut(a, a.loose)
+    kept = a
+    if a.loose or a.high > mask:
+        kept = replace(a, text=f"{a.inner} & {mask}", low=0, high=mask, loose=0, atom=False, bits=width)
+    if sem in _CUTS:
+        return kept
+    return _made(f"swap({kept.text}, 0, {width})", kept, None, 0, mask, 0, width)
+
+
+_SIGNS: Final = {
+    Sem.JEQ: "==",
+    Sem.JNE: "!=",
+    Sem.JGT: ">",
+    Sem.JGE: ">=",
+    Sem.JLT: "<",
+    Sem.JLE: "<=",
+    Sem.JSGT: ">",
+    Sem.JSGE: ">=",
+    Sem.JSLT: "<",
+    Sem.JSLE: "<=",
+}
+_INVERSE: Final = {"==": "!=", "!=": "==", ">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+_SIGNED: Final = frozenset({Sem.JSGT, Sem.JSGE, Sem.JSLT, Sem.JSLE})
+
+
+def condition(sem: Sem, width: int, a: Text, b: Text, *, taken: bool) -> str:
+    """The test of a conditional jump; with `taken` False, its opposite."""
+    a, b = cut(a, width), cut(b, width)
+    if sem is Sem.JSET:
+        return f"{a.inner} & {b.inner}" if taken else f"not {a.inner} & {b.inner}"
+    sign = _SIGNS[sem] if taken else _INVERSE[_SIGNS[sem]]
+    half = _SIGN[width]
+    if sem in _SIGNED and (a.high >= half or b.high >= half):
+        return f"{_biased(a, half)} {sign} {_biased(b, half)}"
+    return f"{a.inner} {sign} {b.inner}"
+
+
+def _biased(value: Text, half: int) -> str:
+    """A signed number in the order of the unsigned ones."""
+    return str(value.low ^ half) if value.is_constant else f"({value.inner} ^ {half})"
+
+
+def narrow(value: Text, width: int) -> str:
+    """The text of the low `width` bits (8 to 64), for a store."""
+    if value.loose and value.loose < width:
+        return value.exact
+    mask = (1 << width) - 1
+    if not value.loose and value.high <= mask:
+        return value.text
+    return f"{value.inner} & {mask}"

@@ -1,0 +1,159 @@
+"""The state of one run, in the form that both tiers of the interpreter work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from device.vm.faults import GuestFault
+from device.vm.isa import REGISTERS
+from device.vm.memory import (
+    STACK_PLACE,
+    STACK_TOP,
+    WINDOWS,
+    GuestMemory,
+    Region,
+    window_of,
+)
+from device.vm.program import Run
+
+Frame = tuple[int, list[int]]
+"""Where a caller goes on, and its r6 to r10."""
+
+Buffer = bytearray | memoryview
+
+SHARE: Final = 200_000
+"""Instructions that translated code is handed at once; between two shares the run's control is looked at."""
+
+MISSING: Final = bytearray()
+"""Stands for a region that is not there, or may not be written: every index is out of range."""
+
+_ALIGNED: Final[dict[int, Literal["H", "I", "Q"]]] = {2: "H", 4: "I", 8: "Q"}
+
+
+class Lost(int):
+    """The value of a register that nothing reads any more and that translated code did not keep."""
+
+
+LOST: Final = Lost(0)
+
+
+class Finished(Exception):
+    """The entry function has returned."""
+
+
+class Short(Exception):
+    """The budget left may not last to the next place where translated code looks at it."""
+
+
+class Elsewhere(Exception):
+    """What follows is for the exact tier: an access that was not where it was guessed, or no translation."""
+
+
+class Left(Exception):
+    """Translated code was left: the exact tier is to go on at `pc` with these registers and this budget.
+
+    `frames` are the callers that were in translated code too, the innermost first. With `fault` there is
+    nothing to go on with: a helper has ended the run. `cause` says why it was left.
+    """
+
+    def __init__(self, pc: int, registers: list[int], budget: int, cause: BaseException) -> None:
+        super().__init__(pc)
+        self.pc = pc
+        self.registers = registers
+        self.budget = budget
+        self.cause = cause
+        self.frames: list[Frame] = []
+        self.fault: GuestFault | None = None
+
+
+class Machine:
+    """What the instructions of one run work on beside the registers.
+
+    `frames` are the callers, the innermost last. `reads[k]` and `writes[k]` are the bytes of the region at
+    window k for loads and stores; `rest` is the part of the budget that translated code was not handed yet.
+    `settled` keeps a run in the exact tier from here on.
+    """
+
+    __slots__ = ("call_helper", "frames", "memory", "reads", "rest", "run", "settled", "stack", "writes")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.memory: GuestMemory = run.memory
+        self.stack = run.memory.stack
+        self.call_helper = run.call_helper
+        self.frames: list[Frame] = []
+        self.rest = 0
+        self.settled = False
+        self.reads: list[Buffer] = [MISSING] * len(WINDOWS)
+        self.writes: list[Buffer] = [MISSING] * len(WINDOWS)
+        for region in run.memory.regions:
+            place = window_of(region.origin)
+            self.reads[place] = region.data
+            if region.writable:
+                self.writes[place] = region.data
+
+    # What translated code calls
+
+    def more(self, budget: int, need: int) -> int:
+        """A further share of the budget; raises Short when it is below `need` all the same, and KILLED."""
+        self.run.control.check()
+        share = min(SHARE, self.rest)
+        self.rest -= share
+        if budget + share < need:
+            self.rest += share
+            raise Short
+        return budget + share
+
+    def find(self, address: int, size: int) -> tuple[Buffer, int, int]:
+        """Bytes that hold a load's address, the address of the first, and the last offset for `size`."""
+        region, _ = self.memory.find(address, size, write=False)
+        return _accessible(region, size)
+
+    def find_writable(self, address: int, size: int) -> tuple[Buffer, int, int]:
+        """The same for a store."""
+        region, _ = self.memory.find(address, size, write=True)
+        return _accessible(region, size)
+
+    def aligned(self, place: int, size: int, *, write: bool) -> Buffer:
+        """The bytes at a window as little-endian numbers of `size` bytes, as far as they are whole ones."""
+        data = memoryview(self.writes[place] if write else self.reads[place])
+        return data[: len(data) // size * size].cast(_ALIGNED[size])
+
+    def help(self, helper: int, *arguments: int) -> int:
+        """Call a helper as an instruction does: the control is looked at first."""
+        self.run.control.check()
+        return self.call_helper(helper, *arguments)
+
+
+def canonical(memory: GuestMemory) -> bool:
+    """Whether every region begins where the map has its place: what translated code takes for granted."""
+    for region in memory.regions:
+        place = window_of(region.origin)
+        start = STACK_TOP - len(region.data) if place == STACK_PLACE else WINDOWS[place]
+        if place < 0 or region.origin != start:
+            return False
+    return True
+
+
+def shown(registers: Sequence[int]) -> tuple[int | None, ...]:
+    """Registers for a fault: None for what was not kept."""
+    return tuple(None if isinstance(value, Lost) else value for value in registers)
+
+
+def frame_pointer(depth: int, frame_size: int) -> int:
+    """r10 in the frame that has `depth` callers."""
+    return STACK_TOP - depth * frame_size
+
+
+def _accessible(region: Region, size: int) -> tuple[Buffer, int, int]:
+    """Only the active part of the stack is there; a depth is as good as a region of its own."""
+    data: Buffer = region.data
+    if region.base != region.origin:
+        data = memoryview(data)[region.base - region.origin :]
+    return data, region.base, region.end - region.base - size
+
+
+def fresh_registers() -> list[int]:
+    """All zero."""
+    return [0] * REGISTERS

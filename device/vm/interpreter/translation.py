@@ -1,0 +1,239 @@
+"""A program's translation: its units as Python functions, made when asked for, and how they are left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - it is a class
+from threading import Lock
+from types import CodeType
+from typing import Any, Final
+
+from device.vm.analysis import liveness
+from device.vm.analysis.intervals import State
+from device.vm.analysis.lift import Unit, lift
+from device.vm.analysis.liveness import BOTH
+from device.vm.analysis.structure import shape
+from device.vm.arithmetic import OPERATIONS
+from device.vm.decode import (
+    ATOMIC,
+    ATOMIC_FETCH,
+    CALL_HELPER,
+    CALL_LOCAL,
+    COMPARE_EXCHANGE,
+    LOAD,
+    LOAD_SIGNED,
+    STORE,
+    Step,
+    decode_step,
+)
+from device.vm.faults import FaultCode, GuestFault
+from device.vm.interpreter.blocks import Callees
+from device.vm.interpreter.lines import Kind, Site
+from device.vm.interpreter.machine import LOST, Elsewhere, Left, Short
+from device.vm.interpreter.units import (
+    Entry,
+    Kinds,
+    Surroundings,
+    any_kinds,
+    kinds_at_call,
+    kinds_of,
+    translate,
+)
+from device.vm.isa import FRAME_POINTER, SLOT_SIZE, Sem
+
+VARIANTS: Final = 4
+"""Entries at one slot with different knowledge; further ones share one that knows nothing."""
+
+UNITS: Final = 256
+"""Units of one program."""
+
+WRONG_GUESSES: Final = 32
+"""How often an access may miss the region that was guessed before its unit is written without the guess."""
+
+SLEEP: Final = 0x61
+"""The helper that renews the budget and that others may change .data during: the exact tier calls it."""
+
+_ACCESSES: Final = frozenset({LOAD, LOAD_SIGNED, STORE, ATOMIC, ATOMIC_FETCH, COMPARE_EXCHANGE})
+_PROBLEMS: Final = (IndexError, StructError, GuestFault, Short, Elsewhere, Left)
+_FORMATS: Final = {2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A unit that can be called; `parameters` are the registers that it takes behind budget, machine, r10."""
+
+    call: Callable[..., tuple[int, ...]]
+    parameters: tuple[int, ...]
+
+
+class Translation:
+    """The units of a text that runs from `entry` with one stack shape.
+
+    `entries` are the slots where one may begin (functions and headers of loops) with the halves live there.
+    Any number of threads may call `find` and the functions; `make` is for one at a time.
+    """
+
+    def __init__(self, text: bytes, entry: int, data_base: int, frame_size: int, frames: int) -> None:
+        self._text = text
+        self._slots = len(text) // SLOT_SIZE
+        self._refused: set[int] = set()
+        functions = self._functions(entry)
+        self._needs, returned = liveness.around_calls(functions)
+        self.returned = tuple(register for register in range(1, 6) if returned & BOTH[register])
+        self._ready: dict[Entry, Function] = {}
+        self._names: dict[Entry, str] = {}
+        self._variants: dict[int, int] = {}
+        self._made = 0
+        self._misses: dict[int, int] = {}
+        self._distrusted: set[int] = set()
+        self._space: dict[str, Any] = _space()
+        callees = Callees(self._needs.__getitem__, self.returned, self._callee)
+        self._around = Surroundings(frame_size, frames, data_base, callees, self._distrusted)
+        self._waiting: list[Entry] = []
+        self._lock = Lock()
+        self.entries = self._find_entries(functions, callees)
+
+    # What is there
+
+    def _functions(self, entry: int) -> dict[int, Unit]:
+        """The functions that are reached by calls from the entry, except those too large for a unit."""
+        while True:
+            found: dict[int, Unit] = {}
+            work, refused = [entry], len(self._refused)
+            while work:
+                start = work.pop()
+                if start in found or start in self._refused:
+                    continue
+                unit = lift(self._decode, self._slots, start)
+                if unit is None:
+                    self._refused.add(start)
+                    continue
+                found[start] = unit
+                work += [step[6] for block in unit.blocks for _, step in block.steps if step[0] == CALL_LOCAL]
+            if len(self._refused) == refused:
+                return found
+
+    def _decode(self, pc: int) -> Step:
+        """The step at a slot; raises GuestFault where the exact tier is to go on."""
+        step = decode_step(self._text, pc)
+        case, target = step[0], step[6]
+        if case == CALL_LOCAL and (not 0 <= target < self._slots or target in self._refused):
+            raise GuestFault(FaultCode.ILLEGAL_CALL, "a call that is not translated")
+        if case == CALL_HELPER and step[7] == SLEEP:
+            raise GuestFault(FaultCode.ILLEGAL_CALL, "a helper that is not called from here")
+        return step
+
+    def _find_entries(self, functions: Mapping[int, Unit], callees: Callees) -> dict[int, int]:
+        entries: dict[int, int] = {}
+        for unit in functions.values():
+            ends = liveness.solve(unit, callees.needs, callees.returned_halves)
+            for number in {0, *shape(unit.blocks).headers}:
+                block = unit.blocks[number]
+                live = ends[number]
+                for _, step in reversed(block.steps):
+                    live = liveness.before(step, live, callees.needs, callees.returned_halves)
+                entries[block.start] = entries.get(block.start, 0) | live
+        return entries
+
+    # Finding and making units
+
+    def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
+        """What is to be entered at one of `entries` with these registers."""
+        return self._limited(pc, kinds_of(registers, self.entries[pc]))
+
+    def find(self, entry: Entry) -> Function | None:
+        """The function of an entry, if it was made."""
+        return self._ready.get(entry)
+
+    def make(self, entry: Entry) -> bool:
+        """Translate a unit and what it calls, if it is not there; False when there are too many."""
+        with self._lock:
+            if entry not in self._ready and len(self._ready) < UNITS:
+                self._name(entry)
+                while self._waiting:
+                    self._make(self._waiting.pop())
+            return entry in self._ready
+
+    def missed(self, pc: int) -> bool:
+        """An access at `pc` was left to the exact tier; whether the guess about it was given up now."""
+        if not 0 <= pc < self._slots or decode_step(self._text, pc)[0] not in _ACCESSES:
+            return False
+        with self._lock:
+            self._misses[pc] = self._misses.get(pc, 0) + 1
+            if self._misses[pc] < WRONG_GUESSES or pc in self._distrusted:
+                return False
+            self._distrusted.add(pc)
+            self._ready.clear()
+            self._names.clear()
+            self._variants.clear()
+            return True
+
+    def _limited(self, start: int, kinds: Kinds) -> Entry:
+        entry = Entry(start, kinds)
+        if entry not in self._names and self._variants.get(start, 0) >= VARIANTS:
+            return Entry(start, any_kinds(kinds))
+        return entry
+
+    def _name(self, entry: Entry) -> str:
+        """The global name of an entry's function; it is made soon if it is not there."""
+        name = self._names.get(entry)
+        if name is None:
+            self._variants[entry.start] = self._variants.get(entry.start, 0) + 1
+            self._made += 1
+            name = self._names[entry] = f"u{entry.start}_{self._made}"
+            self._waiting.append(entry)
+        return name
+
+    def _callee(self, start: int, state: State) -> str:
+        return self._name(self._limited(start, kinds_at_call(state, self._needs[start])))
+
+    def _make(self, entry: Entry) -> None:
+        name = self._names[entry]
+        unit = lift(self._decode, self._slots, entry.start)
+        if unit is None:
+            raise AssertionError("a part of a function that was small enough")
+        made = translate(name, entry, unit, self._around)
+        code: CodeType = compile(made.text, "<translated program>", "exec", dont_inherit=True)
+        self._space[f"sites_{name}"] = made.sites
+        exec(code, self._space)  # noqa: S102 - only integers and the identifiers of this package
+        self._ready[entry] = Function(self._space[name], made.parameters)
+
+
+def leave(error: BaseException, sites: Mapping[int, Site], names: dict[str, Any]) -> Left:
+    """How a function's variables are the machine's registers at the line that raised `error`."""
+    trace = error.__traceback__
+    site = sites[trace.tb_lineno if trace else 0]
+    registers = [
+        names.get(f"r{register}", LOST) if site.live & BOTH[register] else LOST
+        for register in range(FRAME_POINTER)
+    ]
+    for register, text in site.texts:
+        registers[register] = eval(text, _NAMES, names)  # noqa: S307 - as above
+    registers.append(names["r10"])
+    if isinstance(error, Left):
+        error.frames.append((site.pc, registers[6:]))
+        return error
+    left = Left(site.pc, registers, names["n"] + site.refund, error)
+    if site.kind is Kind.HELPER and isinstance(error, GuestFault):
+        left.fault = error
+        left.budget -= 1
+    return left
+
+
+_NAMES: Final[dict[str, Any]] = {
+    "leave": leave,
+    "PROBLEMS": _PROBLEMS,
+    "Elsewhere": Elsewhere,
+    "sdiv": OPERATIONS[Sem.SDIV],
+    "smod": OPERATIONS[Sem.SMOD],
+    "swap": OPERATIONS[Sem.BSWAP64],
+    **{f"load{size}": one.unpack_from for size, one in _FORMATS.items()},
+    **{f"store{size}": one.pack_into for size, one in _FORMATS.items()},
+}
+
+
+def _space() -> dict[str, Any]:
+    """What the functions of one program see as globals."""
+    return {**_NAMES, "__builtins__": {"locals": locals}}
