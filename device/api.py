@@ -33,6 +33,7 @@ MAX_BODY: Final = 128 * 1024
 
 EngineName = Literal["auto", "interpreter", "switch", "jit"]
 SlotState = Literal["free", "fetching", "ready", "running"]
+JobState = Literal["queued", "running", "sleeping", "finished", "faulted", "killed"]
 
 
 def decode_body(payload: bytes, content_format: int | None) -> Any:
@@ -299,6 +300,64 @@ class ExecRequest(Message):
         _require(self.budget is None or self.budget >= 1, "budget", "at least 1")
         for index, helper in enumerate(self.helpers or ()):
             _require(0 <= helper <= 0xFFFFFFFF, f"helpers[{index}]", "a 32-bit helper id")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest(Message):
+    """POST /jobs: a run request and the slot, in one map. Without `timeout_ms` a job may take any time."""
+
+    slot: int
+    run: ExecRequest
+    limited: bool = False
+
+    @classmethod
+    def from_map(cls, value: Any, *, strict: bool = True) -> JobRequest:
+        """See Message."""
+        if not isinstance(value, Mapping):
+            raise MalformedRequest(f"expected a map, got {_kind(value)}")
+        if "slot" not in value:
+            raise MalformedRequest("field 'slot' is missing", where="slot")
+        slot = _coerce(value["slot"], int, "slot", strict)
+        rest = {key: item for key, item in value.items() if key != "slot"}
+        return cls(slot, ExecRequest.from_map(rest, strict=strict), "timeout_ms" in value)
+
+    def to_map(self) -> dict[str, Any]:
+        """See Message."""
+        shown = self.run.to_map()
+        if not self.limited:
+            del shown["timeout_ms"]
+        return {"slot": self.slot, **shown}
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo(Message):
+    """GET /jobs/{id}. What only its end tells is not there before."""
+
+    OMIT_NONE = frozenset(
+        {"worker", "started_ms", "instructions", "runs", "r0", "r0_signed", "fault", "context"}
+    )
+
+    id: int
+    slot: int
+    engine: str
+    state: JobState
+    worker: int | None = None
+    started_ms: int | None = None
+    instructions: int | None = None
+    runs: int | None = None
+    r0: str | None = None
+    r0_signed: int | None = None
+    fault: dict[str, Any] | None = None
+    context: bytes | None = None
+    output: str = ""
+    helpers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobList(Message):
+    """GET /jobs: those that have not ended, and the last of those that have."""
+
+    items: tuple[JobInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)

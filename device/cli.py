@@ -77,6 +77,14 @@ def default_keys() -> Path | None:
     "--limit", "limits", metavar="NAME=VALUE", multiple=True, help="A limit; `--limit help` lists them"
 )
 @click.option(
+    "--helpers", metavar="IDS",
+    help="Helpers of programs whose update names none, such as 0x01,0x13  [default: all]",
+)  # fmt: skip
+@click.option(
+    "--signal", "signals", metavar="INPUT=SIGNAL", multiple=True,
+    help="What the board senses, such as saul:1=sine:234,20,3600; `--signal help` lists inputs and signals",
+)  # fmt: skip
+@click.option(
     "--timing", type=click.Choice(["lan", "rfc7252"]), default="lan", show_default=True,
     help="Patience of retransmissions",
 )  # fmt: skip
@@ -102,6 +110,8 @@ def main(
     workers: int,
     slots: int,
     limits: tuple[str, ...],
+    helpers: str | None,
+    signals: tuple[str, ...],
     timing: str,
     verify_sources: bool,
     profile: str,
@@ -111,11 +121,23 @@ def main(
     # Imported here: `device --help` has no use for CoAP and cryptography.
     import asyncio
 
-    from device.node import LIMIT_HELP, NodeConfig, Output, limits_of, serve
+    from device.node import (
+        LIMIT_HELP,
+        SIGNAL_HELP,
+        NodeConfig,
+        Output,
+        helpers_of,
+        limits_of,
+        serve,
+        signals_of,
+    )
     from device.transport import TIMINGS
 
     if "help" in limits:
         print(LIMIT_HELP)
+        return
+    if "help" in signals:
+        print(SIGNAL_HELP)
         return
     try:
         if count > 1 and advertise is not None:
@@ -134,6 +156,8 @@ def main(
             workers=workers,
             slots=slots,
             limits=limits_of(limits),
+            helpers=None if helpers is None else helpers_of(helpers),
+            signals=signals_of(signals),
             timing=TIMINGS[timing],
             verify_sources=verify_sources,
             profile=profile,

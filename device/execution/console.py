@@ -72,8 +72,12 @@ class RunConsole:
         """End the last line; all output as text, with a note when there was more."""
         if self._line:
             self._flush()
+        return self.text()
+
+    def text(self) -> str:
+        """All output so far; may be asked from any thread."""
         note = f"\n[{self._dropped} more bytes of output]" if self._dropped else ""
-        return self._output.decode("utf-8", "replace") + note
+        return bytes(self._output).decode("utf-8", "replace") + note
 
     def _flush(self) -> None:
         self._log.line(self._line.decode("utf-8", "replace"))

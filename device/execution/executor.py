@@ -10,27 +10,31 @@ run, so that a ready slot always holds a program that may.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
 from typing import Final
 
-from device.api import ExecAnswer, ExecRequest, SlotInfo, SlotState
-from device.errors import MicroBpfError, NotFound
+from device.api import ExecAnswer, ExecRequest, JobInfo, JobRequest, SlotInfo, SlotState
+from device.errors import Conflict, MicroBpfError, NotFound, Unprocessable
+from device.execution.access import Access
 from device.execution.console import RunLog
-from device.execution.pool import ShortRunPool, ended
+from device.execution.jobs import Job, Jobs
+from device.execution.pool import OPEN, Place, ShortRunPool, ended
 from device.execution.programs import Checker, Prepared, RunLimits
 from device.execution.requests import Order, Spent, not_run
-from device.execution.run import Surroundings, perform
+from device.execution.run import Result, Surroundings, Work, perform
 from device.execution.slot import Entry, Slot, slot_empty
+from device.execution.turn import RunControl, Turn
 from device.log import DeviceLog
 from device.storage.slots import SlotTable, StoredImage
 from device.storage.stores import MemoryStore
 from device.vm.engines import ENGINES, select
-from device.vm.ports import Clock
+from device.vm.helpers import BareBoard
+from device.vm.ports import Board, SleepingClock
 from device.vm.profiles import UBPF, Profile
-from device.vm.program import Control, Engine
+from device.vm.program import Engine
 
 REPLACE_GRACE_S: Final = 1.0
 """How long an update lets the runs of its slot end by themselves (suit.md section 6)."""
@@ -48,56 +52,120 @@ class Executor:
         shared: MemoryStore,
         pool: ShortRunPool,
         log: DeviceLog,
-        clock: Clock,
+        clock: SleepingClock,
         *,
         slots: int,
+        workers: int = 4,
+        board: Board | None = None,
         limits: RunLimits | None = None,
         profile: Profile = UBPF,
+        helpers: Collection[int] | None = None,
         engines: Mapping[str, Engine] = ENGINES,
         on_change: Callable[[int], None] = lambda _number: None,
     ) -> None:
-        self.checker = Checker(limits or RunLimits(), profile)
+        self.checker = Checker(limits or RunLimits(), profile, helpers)
         self.engines = engines
         self.on_change = on_change
+        self.on_job: Callable[[int], None] = lambda _number: None
+        self._board = board or BareBoard()
         self._images = images
         self._shared = shared
         self._pool = pool
         self._log = log
         self._clock = clock
         self._slots = [Slot(n, MemoryStore(self.checker.limits.store_entries)) for n in range(slots)]
+        for slot in self._slots:
+            slot.on_free = self._freed
+        self._jobs = Jobs(self, workers, pool.long, clock, log, self._contended, self._job_changed)
         self._changing = asyncio.Lock()
 
     # What peers ask
 
-    async def execute(self, number: int, request: ExecRequest, client: str) -> ExecAnswer:
+    async def execute(
+        self, number: int, request: ExecRequest, client: str, access: Access | None = None
+    ) -> ExecAnswer:
         """Run the program of a slot; a fault is an answer, waiting and all repeats count against the timeout.
 
-        Raises NotFound, Conflict (slot empty), TooLarge, Unprocessable (`helper-denied`), MalformedRequest
-        (`engine-unavailable`), Unavailable (no place in the pool). When it is cancelled the run is killed.
+        `access` is what µBPF's requests say of helpers. Raises NotFound, Conflict (slot empty), TooLarge,
+        Unprocessable (`helper-denied`), MalformedRequest (`engine-unavailable`), Unavailable (no place in
+        the pool). When it is cancelled the run is killed.
         """
         slot = self._slot(number)
         deadline = monotonic() + request.timeout_ms / 1000
-        engine = select(request.engine, self.engines)
-        order = Order.take(request, engine, RunLog(self._log, _source(slot)), self.checker)
+        order = self._order(slot, request, access)
         await self._load_stored(slot, order.spent)
         prepared = self._loaded(slot, order.spent)
         work = order.work(prepared, self.checker)
-        control = Control(deadline)
-        with self._pool.request(self, client, Entry(slot, control)) as place:
-            if not await place.ready(deadline):
-                return order.answer(work, not_run(work, "deadline"), self._size(slot))
-            if slot.prepared is not prepared:  # another program came while this one waited
-                work = order.work(self._loaded(slot, order.spent), self.checker)
-            around = Surroundings(slot.data, slot.local, self._shared, self._clock, order.lines)
-            self.on_change(number)
-            try:
-                result = await self._pool.run(
-                    partial(perform, work, around, control), partial(control.kill, "operator")
-                )
-            finally:
-                self.on_change(number)
-            slot.count(result)
+        control = RunControl(deadline)
+        entry = Entry(slot, control)
+        try:
+            with self._pool.request(self, client, entry) as place:
+                if not await place.ready(deadline):
+                    return order.answer(work, not_run(work, "deadline"), self._size(slot))
+                if slot.prepared is not prepared:  # another program came while this one waited
+                    work = order.work(self._loaded(slot, order.spent), self.checker)
+                result = await self._on_thread(order, work, entry, place)
+                slot.count(result)
+        finally:
+            slot.leave(control)
         return order.answer(work, result, self._size(slot))
+
+    async def _on_thread(self, order: Order, work: Work, entry: Entry, place: Place) -> Result:
+        """Run for a place that was granted. Asleep it keeps its thread, and only its slot is free."""
+        slot, control, returns = entry.slot, entry.control, self._pool.returns
+        back = Entry(slot, control, newcomer=False)
+        place.gate = OPEN
+        turn = Turn(
+            returns.adopt(self, place.client, back), back, returns, self._clock, control, self._contended
+        )
+        alarm = asyncio.get_running_loop().call_at(control.deadline or 0, control.kill, "deadline")
+        self.on_change(slot.number)
+        try:
+            return await self._pool.run(
+                partial(perform, work, self._around(slot, order, turn), control),
+                partial(control.kill, "operator"),
+            )
+        finally:
+            alarm.cancel()
+            turn.end()
+            self.on_change(slot.number)
+
+    async def start_job(self, request: JobRequest, client: str, access: Access | None = None) -> Job:
+        """Begin a long run. Its helper list is fixed now, and its slot keeps its program until it ends.
+
+        Raises what `execute` does, Unavailable (`no-worker`) when no worker is free.
+        """
+        slot = self._slot(request.slot)
+        order = self._order(slot, request.run, access, long=True)
+        await self._load_stored(slot, order.spent)
+        await slot.opened()
+        work = order.work(self._loaded(slot, order.spent), self.checker)
+        control = RunControl(monotonic() + request.run.timeout_ms / 1000 if request.limited else None)
+        job = self._jobs.submit(
+            slot, work, client, control, lambda turn, job: self._around(slot, order, turn, job)
+        )
+        if control.deadline is not None:
+            alarm = asyncio.get_running_loop().call_at(control.deadline, control.kill, "deadline")
+            job.on_end = alarm.cancel
+        self.on_change(slot.number)
+        return job
+
+    def jobs(self) -> tuple[JobInfo, ...]:
+        """GET /jobs."""
+        return tuple(job.info() for job in self._jobs.all)
+
+    def job(self, number: int) -> JobInfo:
+        """GET /jobs/{id}. Raises NotFound."""
+        return self._jobs.get(number).info()
+
+    async def end_job(self, number: int) -> None:
+        """DELETE /jobs/{id}: stop it, and be back when it has; one that has ended is forgotten."""
+        await self._jobs.end(number)
+
+    @property
+    def workers(self) -> tuple[bool, ...]:
+        """Which workers have a job."""
+        return self._jobs.occupied
 
     def slot_info(self, number: int, *, fetching: bool = False) -> SlotInfo:
         """What GET /slots/{n} says; `fetching` when an update for the slot is under way. Raises NotFound."""
@@ -118,6 +186,8 @@ class Executor:
             profile=self.checker.profile.name,
             sequence_number=image.sequence_number,
             helpers=tuple(sorted(prepared.calls)) if prepared else (),
+            metadata_helpers=_sorted(prepared.program.declared_helpers) if prepared else None,
+            capabilities=None if image.helpers is None else {"helpers": list(image.helpers)},
             bytecode="present",
             runs=slot.runs,
             faults=slot.faults,
@@ -130,31 +200,50 @@ class Executor:
         return self._slot(number).local
 
     async def undeploy(self, number: int) -> None:
-        """Remove program, local store and counters; runs in the slot get the same grace as for an update."""
+        """Remove program, local store and counters; runs in the slot get the same grace as for an update.
+
+        Raises Conflict while a job belongs to the slot.
+        """
         slot = self._slot(number)
+        if self._jobs.holding(slot):
+            raise Conflict(f"a job runs in slot {number}", code="slot-in-use", hint="end the job first")
         await self._swap({slot: None}, partial(self._images.clear, number), "operator")
 
     async def stop(self) -> None:
         """Kill all runs and let none begin any more."""
         for slot in self._slots:
             slot.closed = True
+        await self._jobs.stop()
         for slot in self._slots:
             await slot.drain(0, "operator")
 
     # ProgramHost, for the SUIT installer
 
-    async def check(self, slot: int, image: bytes) -> Prepared:
-        """Link and verify an image, on a thread. Raises NotFound, LoadError, VerifyError with all findings.
+    async def check(
+        self,
+        slot: int,
+        image: bytes,
+        granted: Collection[int] | None = None,
+        access: Access | None = None,
+    ) -> Prepared:
+        """Link and verify an image and check its helper calls, on a thread.
 
+        `granted` is the list of the signed manifest, None without one; `access` what the pull says of
+        helpers. Raises NotFound, LoadError, VerifyError with all findings, Unprocessable `helper-denied`.
         Nothing but the answer comes of it, so one that is cancelled leaves nothing behind.
         """
         self._slot(slot)
-        return await asyncio.to_thread(self.checker.check, image)
+        try:
+            return await asyncio.to_thread(self.checker.check, image, granted, access)
+        except Unprocessable as error:
+            for finding in error.extra.get("findings", ()):
+                text = f"{finding['message']}: not in {finding['lists']}"
+                self._log.add("warning", f"slot{slot}", text)
+            raise
 
     def held(self, slot: int) -> bool:
-        """Whether something keeps the slot from being replaced; short runs never do."""
-        self._slot(slot)
-        return False
+        """Whether a job keeps the slot from being replaced; short runs never do."""
+        return self._jobs.holding(self._slot(slot))
 
     async def replace(self, prepared: Mapping[int, object], commit: Callable[[], None]) -> None:
         """Close the slots, let their runs end, commit, and make the prepared programs current.
@@ -179,11 +268,44 @@ class Executor:
             finally:
                 for slot in programs:
                     slot.closed = False
-                self._pool.dispatch()
+                self._dispatch()
         for slot in programs:
             self.on_change(slot.number)
 
     # Steps
+
+    def _order(self, slot: Slot, request: ExecRequest, access: Access | None, *, long: bool = False) -> Order:
+        engine = select(request.engine, self.engines)
+        return Order.take(request, engine, RunLog(self._log, _source(slot)), access, long=long)
+
+    def _around(self, slot: Slot, order: Order, turn: Turn, job: Job | None = None) -> Surroundings:
+        return Surroundings(
+            data=slot.data,
+            local=slot.local,
+            shared=self._shared,
+            clock=self._clock,
+            board=self._board,
+            lines=order.lines,
+            pause=turn.pause,
+            show=job.show if job else lambda _console: None,
+        )
+
+    def _contended(self) -> bool:
+        """Whether somebody waits for anything that a run may hold; asked from their threads."""
+        pool = self._pool
+        return pool.contended or pool.returns.contended or pool.long.contended
+
+    def _freed(self, _slot: Slot) -> None:
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Somebody may go on: short runs first, which jobs then overtake when they have waited long."""
+        for turns in (self._pool, self._pool.returns, self._pool.long):
+            turns.dispatch()
+
+    def _job_changed(self, job: Job) -> None:
+        self.on_job(job.number)
+        self.on_change(job.slot.number)
 
     def _slot(self, number: int) -> Slot:
         if not 0 <= number < len(self._slots):
@@ -200,7 +322,7 @@ class Executor:
         if slot.prepared is not None or slot.refusal is not None or image is None:
             return
         try:
-            prepared = await self.check(slot.number, image.image)
+            prepared = await self.check(slot.number, image.image, image.helpers)
         except MicroBpfError as error:
             self._refuse(slot, image, error)
         else:
@@ -228,7 +350,7 @@ class Executor:
         if image is None:
             raise slot_empty(slot.number)
         try:
-            prepared = self.checker.check(image.image)
+            prepared = self.checker.check(image.image, image.helpers)
         except MicroBpfError as error:
             self._refuse(slot, image, error)
             raise
@@ -257,6 +379,10 @@ async def _uninterrupted(commit: Callable[[], None]) -> AsyncIterator[None]:
     yield
     if cancelled is not None:
         raise cancelled
+
+
+def _sorted(helpers: frozenset[int] | None) -> tuple[int, ...] | None:
+    return None if helpers is None else tuple(sorted(helpers))
 
 
 def _source(slot: Slot) -> str:

@@ -1,4 +1,4 @@
-"""The threads that short runs share: few in a process, given out fairly (api.md, "Fairness").
+"""Turns to run: few in a process, given out fairly (api.md, "Fairness"; architecture.md, "Processes").
 
 Everything here happens on the event loop's thread but the runs themselves. A run gets a thread only when its
 slot lets it in at the same moment, so that nothing waits while it holds something else: no thread is taken
@@ -18,6 +18,9 @@ from typing import Final, Protocol, Self, TypeVar
 from device.errors import Unavailable
 
 THREADS: Final = 4
+LONG_RUNS: Final = 4
+"""Jobs of a process that run at a time: with the short runs, 8 threads that want the interpreter."""
+
 WAITING: Final = 64
 """Runs of one device that may wait; one client has half of them at most."""
 
@@ -36,35 +39,60 @@ class Gate(Protocol):
         """Give back what `try_enter` took."""
 
 
-class ShortRunPool:
-    """The short-run threads of one process, shared by its devices.
+class OpenGate:
+    """A gate that keeps nobody out."""
 
-    `threads` run at a time, half of them at most for one client; `waiting` of one device wait for their turn,
-    and devices take turns.
+    def try_enter(self) -> bool:
+        """Always."""
+        return True
+
+    def leave(self) -> None:
+        """Nothing to give back."""
+
+
+OPEN: Final = OpenGate()
+
+
+class Turns:
+    """Turns that runs of several devices take: `places` at a time, `share` of them at most for one client.
+
+    `waiting` of one device wait, half of them at most of one client; devices are served in rotation.
     """
 
-    def __init__(self, threads: int = THREADS, waiting: int = WAITING) -> None:
-        self.threads = threads
-        self.waiting = waiting
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="short-run")
-        self._free = threads
+    def __init__(self, places: int, *, share: int | None = None, waiting: int | None = None) -> None:
+        self.places = places
+        self._share = share
+        self._waiting = waiting
+        self._free = places
         self._running: Counter[str] = Counter()
         self._queues: OrderedDict[Hashable, deque[Place]] = OrderedDict()
 
-    def request(self, device: Hashable, client: str, gate: Gate) -> Place:
+    @property
+    def contended(self) -> bool:
+        """Whether somebody waits; may be asked from any thread."""
+        return bool(self._queues)
+
+    def request(
+        self, device: Hashable, client: str, gate: Gate, on_grant: Callable[[], None] = lambda: None
+    ) -> Place:
         """A place in the queue, perhaps granted at once. Raises Unavailable when the queue is full.
 
         Use it as a context manager: leaving gives back whatever it holds.
         """
-        place = Place(self, device, client, gate)
+        place = Place(self, device, client, gate, on_grant)
         if self._grant(place):
             return place
-        queue = self._queues.setdefault(device, deque())
-        if len(queue) >= self.waiting:
-            raise Unavailable("too many runs are waiting on this device", retry_after_s=RETRY_AFTER_S)
-        if sum(other.client == client for other in queue) >= max(self.waiting // 2, 1):
-            raise Unavailable("too many runs from your address are waiting", retry_after_s=RETRY_AFTER_S)
+        queue = self._queues.get(device, deque())
+        if self._waiting is not None:
+            self._check_room(queue, client, self._waiting)
         queue.append(place)
+        self._queues[device] = queue
+        return place
+
+    def adopt(self, device: Hashable, client: str, gate: Gate) -> Place:
+        """A place for somebody who is past the gate already."""
+        place = Place(self, device, client, gate, lambda: None)
+        self._take(place)
         return place
 
     def dispatch(self) -> None:
@@ -73,26 +101,32 @@ class ShortRunPool:
         while progress and self._free:
             progress = any([self._dispatch(device) for device in list(self._queues)])  # noqa: C419  # all take their turn
 
-    def close(self) -> None:
-        """Let the threads go. Every run has to have been stopped before."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+    def give_back(self, place: Place) -> None:
+        """Take back what a place holds: its turn and its gate, or its place in the queue."""
+        if not place.is_granted:
+            queue = self._queues.get(place.device)
+            if queue is not None and place in queue:
+                queue.remove(place)
+                if not queue:
+                    del self._queues[place.device]
+            return
+        place.revoke()
+        self._free += 1
+        self._running[place.client] -= 1
+        if not self._running[place.client]:
+            del self._running[place.client]
+        place.gate.leave()
+        self.dispatch()
 
-    async def run(self, function: Callable[[], T], stop: Callable[[], None]) -> T:
-        """Call `function` on a thread, for a place that was granted.
-
-        When this is cancelled, `stop` is called and the thread waited for: it has to end soon after.
-        """
-        future = asyncio.get_running_loop().run_in_executor(self._executor, function)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            stop()
-            await ended(future)
-            raise
+    def _check_room(self, queue: deque[Place], client: str, waiting: int) -> None:
+        if len(queue) >= waiting:
+            raise Unavailable("too many runs are waiting on this device", retry_after_s=RETRY_AFTER_S)
+        if sum(other.client == client for other in queue) >= max(waiting // 2, 1):
+            raise Unavailable("too many runs from your address are waiting", retry_after_s=RETRY_AFTER_S)
 
     def _dispatch(self, device: Hashable) -> bool:
         """Grant one place of a device, if one can be."""
-        queue = self._queues[device]
+        queue = self._queues.get(device, deque())
         granted = next((place for place in queue if self._grant(place)), None)
         if granted is None:
             return False
@@ -103,51 +137,78 @@ class ShortRunPool:
         return True
 
     def _grant(self, place: Place) -> bool:
-        share = max(self.threads // 2, 1)
-        if self._free == 0 or self._running[place.client] >= share or not place.gate.try_enter():
+        taken = self._share is not None and self._running[place.client] >= self._share
+        if self._free == 0 or taken or not place.gate.try_enter():
             return False
+        self._take(place)
+        return True
+
+    def _take(self, place: Place) -> None:
         self._free -= 1
         self._running[place.client] += 1
         place.grant()
-        return True
 
-    def give_back(self, place: Place) -> None:
-        """Take back what a place holds: its thread and its gate, or its turn in the queue."""
-        if not place.is_granted:
-            queue = self._queues.get(place.device)
-            if queue is not None and place in queue:
-                queue.remove(place)
-                if not queue:
-                    del self._queues[place.device]
-            return
-        self._free += 1
-        self._running[place.client] -= 1
-        if not self._running[place.client]:
-            del self._running[place.client]
-        place.gate.leave()
-        self.dispatch()
+
+class ShortRunPool(Turns):
+    """The threads of one process that short runs share, half of them at most for one client.
+
+    `long` are the turns that jobs take in the same process, and `returns` those of short runs that have
+    slept and want their slot again: their thread they have kept.
+    """
+
+    def __init__(self, threads: int = THREADS, waiting: int = WAITING, long: int = LONG_RUNS) -> None:
+        super().__init__(threads, share=max(threads // 2, 1), waiting=waiting)
+        self.long = Turns(long)
+        self.returns = Turns(threads)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="short-run")
+
+    def close(self) -> None:
+        """Let the threads go. Every run has to have been stopped before."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, function: Callable[[], T], stop: Callable[[], None]) -> T:
+        """Call `function` on a thread, for a place that was granted.
+
+        When this is cancelled, `stop` is called and the thread waited for: it has to end soon after.
+        """
+        return await on_thread(self._executor, function, stop)
 
 
 class Place:
-    """One run's turn. Leaving its context gives it back, wherever it has come to."""
+    """One run's turn. Leaving its context gives it back, wherever it has come to.
 
-    __slots__ = ("_granted", "_pool", "client", "device", "gate")
+    `gate` may be exchanged while it is granted: then it gives back another one.
+    """
 
-    def __init__(self, pool: ShortRunPool, device: Hashable, client: str, gate: Gate) -> None:
-        self._pool = pool
+    __slots__ = ("_granted", "_on_grant", "_turns", "client", "device", "gate")
+
+    def __init__(
+        self, turns: Turns, device: Hashable, client: str, gate: Gate, on_grant: Callable[[], None]
+    ) -> None:
+        self._turns = turns
         self._granted = asyncio.Event()
+        self._on_grant = on_grant
         self.device = device
         self.client = client
         self.gate = gate
 
     @property
     def is_granted(self) -> bool:
-        """Whether this place holds a thread and its gate."""
+        """Whether this place holds a turn and its gate."""
         return self._granted.is_set()
 
     def grant(self) -> None:
-        """Called by the pool."""
+        """Called by its Turns."""
         self._granted.set()
+        self._on_grant()
+
+    def revoke(self) -> None:
+        """Called by its Turns: it holds nothing any more."""
+        self._granted.clear()
+
+    def give_back(self) -> None:
+        """Give back whatever it holds; a second time there is nothing."""
+        self._turns.give_back(self)
 
     async def ready(self, deadline: float) -> bool:
         """Wait until granted; False when `deadline` (the loop's time) comes first."""
@@ -162,7 +223,18 @@ class Place:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.give_back(self)
+        self.give_back()
+
+
+async def on_thread(executor: ThreadPoolExecutor, function: Callable[[], T], stop: Callable[[], None]) -> T:
+    """Call `function` on a thread. When this is cancelled, `stop` is called and the thread waited for."""
+    future = asyncio.get_running_loop().run_in_executor(executor, function)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop()
+        await ended(future)
+        raise
 
 
 async def ended(future: asyncio.Future[T]) -> None:

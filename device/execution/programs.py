@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
 
+from device.execution.access import Access, Lists, require_allowed
 from device.vm import loader, verifier
 from device.vm.debuginfo import line_table
 from device.vm.helpers import Helper, profile_helpers
@@ -46,11 +47,13 @@ class RunLimits:
 class Prepared:
     """A program that may run: linked and verified.
 
-    `calls` are the ids of the helpers it calls, with the instructions that do; the times are microseconds.
+    `calls` are the ids of the helpers it calls, with the instructions that do; `granted` is the list of the
+    signed manifest, None when it has none; the times are microseconds.
     """
 
     program: Program
     calls: Mapping[int, tuple[int, ...]]
+    granted: frozenset[int] | None = None
     load_us: int = 0
     verify_us: int = 0
 
@@ -58,16 +61,30 @@ class Prepared:
 class Checker:
     """The device's own decision about images.
 
-    `helpers` is what its programs may call: P of helpers.md section 9.1.
+    `helpers` is what its programs may call: P of helpers.md section 9.1. `default` is what those may whose
+    manifest has no list, None for all.
     """
 
-    def __init__(self, limits: RunLimits, profile: Profile = UBPF) -> None:
+    def __init__(
+        self, limits: RunLimits, profile: Profile = UBPF, default: Collection[int] | None = None
+    ) -> None:
         self.limits = limits
         self.profile = limits.profile(profile)
         self.helpers: dict[int, Helper] = profile_helpers(profile)
+        self.default = None if default is None else frozenset(default)
 
-    def check(self, image: bytes) -> Prepared:
-        """Link and verify. Raises LoadError, VerifyError with all findings."""
+    def granted(self, prepared: Prepared) -> frozenset[int] | None:
+        """The list of the signed manifest, or the device's default: M."""
+        return self.default if prepared.granted is None else prepared.granted
+
+    def check(
+        self, image: bytes, granted: Collection[int] | None = None, access: Access | None = None
+    ) -> Prepared:
+        """Link, verify, and check the helper calls against P and M, as at every deploy.
+
+        `access` narrows by a list that came with the update (LoadTime). Raises LoadError, VerifyError with
+        all findings, Unprocessable `helper-denied`.
+        """
         begin = perf_counter()
         program = with_lines(
             loader.load(image, slot_size=self.limits.slot_size, ram_limit=self.limits.ram), image
@@ -78,9 +95,13 @@ class Checker:
             program, helpers=names, budget=self.limits.budget_default, profile=self.profile
         )
         verifier.require_accepted(report)
+        signed = self.default if granted is None else frozenset(granted)
+        lists = Lists.of(self.helpers, signed, program.declared_helpers, access or Access())
+        require_allowed(report.helpers, lists)
         return Prepared(
             program=adapt(program, self.profile),
             calls=report.helpers,
+            granted=None if granted is None else frozenset(granted),
             load_us=_us(loaded - begin),
             verify_us=_us(perf_counter() - loaded),
         )

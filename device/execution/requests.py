@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
 from device.errors import TooLarge
+from device.execution.access import Access, Lists, Point, refusal
+from device.execution.access import denied as denied_calls
 from device.execution.console import RunLog
-from device.execution.helper_lists import effective, require_allowed, unknown
 from device.execution.programs import Checker, Prepared
 from device.execution.run import Result, Work, killed
 from device.vm.advice import describe
@@ -25,38 +26,60 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request that was looked at: its sizes are within limits."""
+    """A request that was looked at: its sizes are within limits. `long` is one for a job."""
 
     request: ExecRequest
     engine: Engine
     lines: RunLog
     spent: Spent
+    access: Access
+    long: bool = False
 
     @classmethod
-    def take(cls, request: ExecRequest, engine: Engine, lines: RunLog, checker: Checker) -> Order:
-        """Look at a request. Raises TooLarge; helpers in its list that do not exist are for the log."""
-        order = cls(request, engine, lines, Spent())
+    def take(
+        cls,
+        request: ExecRequest,
+        engine: Engine,
+        lines: RunLog,
+        access: Access | None = None,
+        *,
+        long: bool = False,
+    ) -> Order:
+        """Look at a request; `access` is what µBPF's say of helpers beyond a list. Raises TooLarge."""
         check_sizes(request)
-        for helper in unknown(checker.helpers, request.helpers):
-            order.lines.warn(f"helper 0x{helper:x} of the request does not exist here")
-        return order
+        return cls(request, engine, lines, Spent(), access or Access.native(request.helpers), long)
 
     def work(self, prepared: Prepared, checker: Checker) -> Work:
-        """What to run. Raises Unprocessable when the program calls a helper outside the request's list."""
+        """What to run.
+
+        Raises Unprocessable when the program calls a helper outside the effective list and the request wants
+        that looked at now, MalformedRequest when it wants the image's list and there is none. The log gets
+        every call with the lists that lack it, and ids that grant nothing.
+        """
         request = self.request
-        if request.helpers is not None:
-            require_allowed(prepared.calls, effective(checker.helpers, request.helpers))
+        lists = Lists.of(
+            checker.helpers, checker.granted(prepared), prepared.program.declared_helpers, self.access
+        )
+        for helper in lists.unknown():
+            self.lines.warn(f"helper 0x{helper:x} of the request does not exist here")
+        if self.access.point is Point.PRE_FLIGHT:
+            found = denied_calls(prepared.calls, lists)
+            for item in found:
+                self.lines.warn(f"{item.message}: not in {item.lacking}")
+            if found:
+                raise refusal(found)
         return Work(
             program=prepared.program,
             engine=self.engine,
             budget=checker.limits.budget(request.budget),
             available=checker.helpers,
-            allowed=request.helpers,
+            allowed=lists.effective,
             context=request.context,
             context_writable=request.context_writable,
             regions=tuple((region.bytes, region.writable) for region in request.regions),
             repeat=request.repeat,
             profile=checker.profile,
+            renews=self.long,
         )
 
     def answer(self, work: Work, result: Result, image_size: int) -> ExecAnswer:
@@ -76,7 +99,7 @@ class Order:
             context=result.context,
             regions=result.regions,
             output=result.output,
-            helpers=effective(work.available, work.allowed),
+            helpers=tuple(work.allowed),
             sizes=ExecSizes(image=image_size),
         )
 

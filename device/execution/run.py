@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median_low
 from time import perf_counter
@@ -11,36 +11,46 @@ from device.execution.console import RunConsole, RunLog
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import Helper, Services, gate
 from device.vm.memory import CONTEXT_BASE
-from device.vm.ports import Clock, KeyValueStore
+from device.vm.ports import Board, Clock, KeyValueStore
 from device.vm.profiles import UBPF, Profile
 from device.vm.program import Control, Engine, Outcome, Program, Run, build_memory
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What to run, how often, with what. `allowed` narrows `available`; None does not."""
+    """What to run, how often, with what. `allowed` are the ids of `available` that it may call.
+
+    `renews`: its budget begins anew after each sleep.
+    """
 
     program: Program
     engine: Engine
     budget: int
     available: Mapping[int, Helper]
-    allowed: Collection[int] | None = None
+    allowed: Collection[int]
     context: bytes | None = None
     context_writable: bool = True
     regions: tuple[tuple[bytes, bool], ...] = ()
     repeat: int = 1
     profile: Profile = UBPF
+    renews: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a run may touch of its device: the slot's memory and store, the shared store, clock and log."""
+    """What a run may touch of its device: the slot's memory and store, the shared store, clock, board, log.
+
+    `pause` is Services.pause; `show` gets the console of each run before it begins.
+    """
 
     data: bytearray
     local: KeyValueStore
     shared: KeyValueStore
     clock: Clock
+    board: Board
     lines: RunLog
+    pause: Callable[[int], None]
+    show: Callable[[RunConsole], None] = lambda _console: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +86,16 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         work.program, around.data, context, context_writable=work.context_writable, extra=regions
     )
     console = RunConsole(around.lines)
+    around.show(console)
     services = Services(
         local=around.local,
         shared=around.shared,
         clock=around.clock,
         console=console,
         warn=around.lines.warn,
+        board=around.board,
+        pause=around.pause,
+        sound_class=work.profile.sound_class,
     )
     run = Run(
         memory=memory,
@@ -91,6 +105,7 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         r2=len(context or b""),
         control=control,
         rules=work.profile.rules,
+        renews=work.renews,
     )
     outcome = _timed(work, run, times)
     fault = outcome.fault

@@ -9,8 +9,27 @@
 how many of them live in one process.
 """
 
-from device.node.config import LIMIT_HELP, NodeConfig, NodeLimits, limits_of
+from device.node.config import (
+    LIMIT_HELP,
+    SIGNAL_HELP,
+    NodeConfig,
+    NodeLimits,
+    helpers_of,
+    limits_of,
+    signals_of,
+)
 from device.node.node import Node
 from device.node.process import Output, serve
 
-__all__ = ["LIMIT_HELP", "Node", "NodeConfig", "NodeLimits", "Output", "limits_of", "serve"]
+__all__ = [
+    "LIMIT_HELP",
+    "SIGNAL_HELP",
+    "Node",
+    "NodeConfig",
+    "NodeLimits",
+    "Output",
+    "helpers_of",
+    "limits_of",
+    "serve",
+    "signals_of",
+]

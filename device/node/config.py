@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from device.errors import ConfigError
+from device.peripherals import Signal, signal_of
 from device.transport import LAN, Timing, parse_url
 from device.vm.loader import RAM_LIMIT
 from device.vm.profiles import PROFILES, UBPF
@@ -91,6 +92,43 @@ def limits_of(texts: Iterable[str]) -> NodeLimits:
     return limits
 
 
+def signals_of(texts: Iterable[str]) -> dict[str, Signal]:
+    """The inputs that `TARGET=SIGNAL` texts set, such as `saul:1=sine:234,20,60`. Raises ConfigError."""
+    signals = {}
+    for text in texts:
+        target, equals, signal = text.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"{text[:60]!r} has no =", code="signal", where="--signal", hint="such as saul:1=250"
+            )
+        signals[target.strip()] = signal_of(signal)
+    return signals
+
+
+SIGNAL_HELP: Final = """Inputs:
+  saul:N             device N of the SAUL registry, if it is a sensor
+  adc:N              analog line N, 0 to 1023: 0 sound, 1 light, 2 keypad
+  pin:C13, pin:2/13  the level of a pin from outside, high unless 0
+Signals:
+  234                             always that
+  sine:MEAN,AMPLITUDE,SECONDS     up and down once in that time
+  walk:START,STEP,SECONDS[,SEED[,LEAST,MOST]]
+                                  STEP up, down or none each so many seconds
+  csv:FILE[,repeat]               lines `seconds,value`
+  fail                            a sensor that does not answer"""
+
+
+def helpers_of(text: str) -> tuple[int, ...]:
+    """The ids in a text such as `0x01,0x13`; an empty one has none. Raises ConfigError."""
+    try:
+        ids = {int(part, 0) for part in text.replace(",", " ").split()}
+    except ValueError:
+        ids = {-1}
+    if not all(0 <= number <= 0xFFFFFFFF for number in ids):
+        raise ConfigError(f"{text[:60]!r} are no helper ids", where="--helpers", hint="such as 0x01,0x13")
+    return tuple(sorted(ids))
+
+
 def _help(name: str, about: str) -> str:
     default = getattr(NodeLimits(), name)
     shown = {"allowed_hosts": "the file server's only", "branches": "the profile's"}.get(name, default)
@@ -107,7 +145,9 @@ class NodeConfig:
     `keys` is the directory of trusted public keys, `server` the file-server URL, `advertise` the URL under
     which the device registers. `index` counts from 1 the devices of a process that hosts several.
     `profile` names the rules under which programs run (programs.md section 7).
-    `verify_sources` answers unknown addresses briefly or with an Echo challenge (RFC 9175).
+    `helpers` are what programs may call whose update names none, None for all that there are. `signals` are
+    inputs of the board by target. `verify_sources` answers unknown addresses briefly or with an Echo
+    challenge (RFC 9175).
     """
 
     name: str | None = None
@@ -120,6 +160,8 @@ class NodeConfig:
     state: Path | None = None
     workers: int = 4
     slots: int = 5
+    helpers: tuple[int, ...] | None = None
+    signals: Mapping[str, Signal] = field(default_factory=dict)
     limits: NodeLimits = field(default_factory=NodeLimits)
     timing: Timing = LAN
     verify_sources: bool = False

@@ -14,6 +14,7 @@ from device.log import DeviceLog, Sink
 from device.node.clock import BootClock
 from device.node.config import NodeConfig
 from device.node.naming import check_name, found_name, reverse_lookup, two_words
+from device.peripherals import Board, make_board
 from device.resource import Limits, SourceCheck, Transfers
 from device.server.registration import Entry, Registration
 from device.server.site import DeviceSite, Parts
@@ -28,7 +29,7 @@ from device.suit.keys import TrustStore
 from device.transport import Authority, CoapContext, download, parse_url, server_context
 from device.transport.sockets import ANY
 from device.vm.engines import ENGINES
-from device.vm.ports import Clock
+from device.vm.ports import SleepingClock
 from device.vm.profiles import PROFILES
 
 
@@ -36,7 +37,7 @@ class Node:
     """A device: `start` it, and `stop` it in the end.
 
     `sink` gives the place for the log lines of a device of that name, `chance` is its random source, `clock`
-    its clock, `lookup` reverse DNS. `name`, `port` and `log` are there once it is started.
+    its clock, `lookup` reverse DNS. `name`, `port`, `log` and `board` are there once it is started.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Node:
         *,
         chance: random.Random,
         sink: Callable[[str], Sink | None] = lambda _name: None,
-        clock: Clock | None = None,
+        clock: SleepingClock | None = None,
         lookup: Callable[[str], str | None] = reverse_lookup,
     ) -> None:
         self.config = config
@@ -55,6 +56,7 @@ class Node:
         self.name = ""
         self.log: DeviceLog
         self.executor: Executor
+        self.board: Board
         self.slots: SlotTable
         self._pool = pool
         self._chance = chance
@@ -101,6 +103,9 @@ class Node:
         self._load_keys()
         self.slots = SlotTable(config.slots, limits.slot_size, state)
         shared = MemoryStore(limits.store_entries)
+        self.board = make_board(
+            config.board, self._clock.now_us, config.signals, lambda text: self.log.add("info", "board", text)
+        )
         self.executor = self._make_executor(shared)
         self._updates = self._make_updates()
         site = self._make_site(shared)
@@ -153,6 +158,9 @@ class Node:
             self.log,
             self._clock,
             slots=self.config.slots,
+            workers=self.config.workers,
+            board=self.board,
+            helpers=self.config.helpers,
             limits=RunLimits(
                 budget_default=limits.budget_default,
                 budget_max=limits.budget_max,
@@ -203,6 +211,7 @@ class Node:
             SourceCheck() if self.config.verify_sources else None,
         )
         self.executor.on_change = site.slot_changed
+        self.executor.on_job = site.job_changed
         self._updates.on_change = site.update_changed
         return site
 

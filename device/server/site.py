@@ -12,6 +12,7 @@ from device.execution import Executor
 from device.log import DeviceLog
 from device.resource import BoundedResource, BoundedSite, SourceCheck, Transfers, WellKnownCore
 from device.server.identity import ConstantText, DeviceResource
+from device.server.jobs import JobResource, JobsResource, job_number
 from device.server.log import LogResource
 from device.server.slots import ExecResource, ImageResource, SlotResource, SlotsResource
 from device.server.stores import StoreResource
@@ -48,6 +49,8 @@ class DeviceSite(BoundedSite):
             SlotResource(transfers, number, parts.slot_info, parts.executor) for number in range(parts.slots)
         ]
         self._listing = SlotsResource(transfers, self._infos)
+        self._jobs = JobsResource(transfers, parts.executor)
+        self._watched: dict[int, JobResource] = {}
         self._status = StatusResource(transfers, parts.updates.status)
         self._add_device()
         self._add_slots()
@@ -59,6 +62,14 @@ class DeviceSite(BoundedSite):
         self._listing.updated_state()
         for store in (self._stores[0], self._stores[number + 1]):
             store.poll()
+
+    def job_changed(self, number: int) -> None:
+        """A job has begun, sleeps, runs on or has ended."""
+        self._jobs.updated_state()
+        if number in self._watched:
+            self._watched[number].updated_state()
+            if not self._watched[number].observers:
+                del self._watched[number]
 
     def update_changed(self) -> None:
         """The update that runs has got further, or ended."""
@@ -72,11 +83,21 @@ class DeviceSite(BoundedSite):
         try:
             return super().child(path)
         except NotFound:
+            if len(path) == 2 and path[0] == "jobs":
+                return self._job(job_number(path[1]))
             slots = path[1:] if path[:1] == ("store",) else path
             if len(slots) > 1 and slots[0] == "slots" and slots[1].isdecimal():
                 last = self._parts.slots - 1
                 raise NotFound(f"there is no slot {slots[1][:20]}", hint=f"slots are 0 to {last}") from None
             raise
+
+    def _job(self, number: int) -> JobResource:
+        """The resource of a job; the same one for as long as somebody observes it. Raises NotFound."""
+        executor = self._parts.executor
+        executor.job(number)
+        watched = {job.id for job in executor.jobs()} & self._watched.keys()
+        self._watched = {job: self._watched[job] for job in watched}
+        return self._watched.setdefault(number, JobResource(self.transfers, number, executor))
 
     def _infos(self) -> tuple[SlotInfo, ...]:
         return tuple(self._parts.slot_info(number) for number in range(self._parts.slots))
@@ -94,6 +115,7 @@ class DeviceSite(BoundedSite):
     def _add_slots(self) -> None:
         parts, transfers = self._parts, self.transfers
         self._put("slots", self._listing)
+        self._put("jobs", self._jobs)
         self._put("store/global", self._stores[0])
         for number, slot in enumerate(self._slots):
             store = StoreResource(transfers, parts.executor.local_store(number))

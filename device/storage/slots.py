@@ -14,12 +14,16 @@ SLOT_SIZE: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """What a slot holds: the bytes that were signed, their SHA-256, and the update that brought them."""
+    """What a slot holds: the bytes that were signed, their SHA-256, and the update that brought them.
+
+    `helpers` are the ids that its signed manifest grants, None when that has no list.
+    """
 
     image: bytes
     digest: bytes
     name: str
     sequence_number: int
+    helpers: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,9 @@ class StateDirectory:
         if digest.hex() != entry["digest"]:
             self._warn(f"slot {entry['slot']}: image {entry['digest'][:8]} is damaged and left out")
             return None
-        return StoredImage(image, digest, entry["name"], entry["sequence_number"])
+        granted = entry.get("helpers")
+        helpers = None if granted is None else tuple(granted)
+        return StoredImage(image, digest, entry["name"], entry["sequence_number"], helpers)
 
     def save(self, contents: Contents) -> None:
         """Keep the contents: images first, then the record, then what nobody names any more goes.

@@ -22,6 +22,20 @@ class Clock(Protocol):
         """Microseconds since boot."""
 
 
+class Waker(Protocol):
+    """What ends a wait early: threading.Event is one."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, True, or for `timeout` seconds, False."""
+
+
+class SleepingClock(Clock, Protocol):
+    """A clock that one can wait for."""
+
+    def sleep_until(self, us: int, woken: Waker, /) -> None:
+        """Block until the clock shows `us`, or `woken` is set."""
+
+
 class Console(Protocol):
     """Where the output of a program goes."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from threading import Event
 from time import monotonic
 from typing import Final, Protocol
 
@@ -146,16 +147,23 @@ class Control:
     Engines call `check` at least every few thousand instructions.
     """
 
-    __slots__ = ("_reason", "deadline")
+    __slots__ = ("_reason", "deadline", "stopped")
 
     def __init__(self, deadline: float | None = None) -> None:
         self.deadline = deadline
+        self.stopped = Event()
         self._reason: str | None = None
 
+    @property
+    def reason(self) -> str | None:
+        """Why the run has to stop, once it has to."""
+        return self._reason
+
     def kill(self, reason: str = "operator") -> None:
-        """Stop the run; `reason` is `operator`, `deadline` or `replaced`."""
+        """Stop the run; `reason` is `operator`, `deadline` or `replaced`. It sets `stopped`."""
         if self._reason is None:
             self._reason = reason
+        self.stopped.set()
 
     def check(self) -> None:
         """Raise GuestFault KILLED when the run has to stop. Deadlines are on time.monotonic's scale."""

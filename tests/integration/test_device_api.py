@@ -275,7 +275,7 @@ async def test_links(bench: Bench) -> None:
     assert reply.message.opt.content_format == 40
     found: LinkFormat = parse(reply.value)
     links = {link.href: dict(link.attr_pairs) for link in found.links}
-    paths = ["/device", "/slots", "/store/global", "/log", "/riot/board", "/.well-known/core"]
+    paths = ["/device", "/slots", "/jobs", "/store/global", "/log", "/riot/board", "/.well-known/core"]
     paths += ["/suit/trigger", "/suit/version", "/suit/slot/active", "/suit/slot/inactive", "/suit/status"]
     for slot in range(5):
         paths += [f"/slots/{slot}", f"/slots/{slot}/exec", f"/slots/{slot}/image", f"/store/slots/{slot}"]

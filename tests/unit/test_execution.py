@@ -573,10 +573,10 @@ class SlowCheck:
         self._check = checker.check
         monkeypatch.setattr(checker, "check", self)
 
-    def __call__(self, image: bytes) -> Prepared:
+    def __call__(self, image: bytes, *lists: Any) -> Prepared:
         self.inside += 1
         assert self.go_on.wait(5), "nothing else ran while an image was checked"
-        return self._check(image)
+        return self._check(image, *lists)
 
 
 async def test_checking_an_image_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ A helper is declared beside its function (printing, blocks, stores, clock, text)
 what it demands of its pointers (contract). Nothing is global but the table, which never changes.
 """
 
+from device.vm.helpers.bare import BareBoard
 from device.vm.helpers.call import Call, Services
 from device.vm.helpers.contract import (
     CheckedByHelper,
@@ -23,6 +24,7 @@ from device.vm.helpers.registry import HELPERS, profile_helpers
 
 __all__ = [
     "HELPERS",
+    "BareBoard",
     "CType",
     "Call",
     "CheckedByHelper",
