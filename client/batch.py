@@ -20,23 +20,13 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, TextIO
 
 from device.api import JSON, Message, RegionSpec, decode_body, hex64
-from device.errors import LoadError, MalformedRequest, MicroBpfError, VerifyError
+from device.errors import LoadError, MalformedRequest, MicroBpfError, RequestError, VerifyError
 from device.storage.stores import MemoryStore
 from device.vm import engines, loader, verifier
-from device.vm.helpers import CType, Helper, Parameter, Services, gate, profile_helpers
-from device.vm.memory import CONTEXT_BASE, MAX_EXTRA_REGIONS, MAX_REGION_BYTES
+from device.vm.helpers import CType, Helper, Parameter, Services, profile_helpers
 from device.vm.profiles import PROFILES, Profile, adapt
-from device.vm.program import (
-    BUDGET_DEFAULT,
-    BUDGET_MAX,
-    Control,
-    Engine,
-    Layout,
-    Outcome,
-    Program,
-    Run,
-    build_memory,
-)
+from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control, Engine, Layout, Outcome, Program
+from device.vm.setup import check_sizes, set_up
 
 DEADLINE_S: Final = 60.0
 """Seconds that a run may take; past it the answer is stage `run`, code `KILLED`."""
@@ -77,13 +67,10 @@ class Job:
 
     @classmethod
     def parse(cls, line: str | bytes) -> Job:
-        """Raises MalformedRequest for whatever is wrong with a line."""
+        """Raises RequestError for whatever is wrong with a line."""
         payload = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
         request = BatchRequest.from_map(decode_body(payload, JSON))
-        sizes = [len(request.memory), *(len(region.bytes) for region in request.regions)]
-        if max(sizes) > MAX_REGION_BYTES or len(request.regions) > MAX_EXTRA_REGIONS:
-            limits = f"{MAX_EXTRA_REGIONS} regions, {MAX_REGION_BYTES} bytes in one"
-            raise MalformedRequest(f"more memory than a run can have: at most {limits}", where="regions")
+        check_sizes(request.memory, [region.bytes for region in request.regions])
         if request.budget is not None and request.budget < 1:
             raise MalformedRequest("budget must be at least 1", where="budget")
         profile: Profile = _known("profile", request.profile, PROFILES)
@@ -111,16 +98,17 @@ class Job:
     def run(self, program: Program, memory: bytearray, deadline_s: float) -> Outcome:
         """One run; `memory` is the context and is written to."""
         extra = [(bytearray(region.bytes), region.writable) for region in self.request.regions]
-        guest = build_memory(program, program.fresh_data(), memory, extra=extra)
         services = Services(MemoryStore(), MemoryStore(), _CountingClock(), _Nowhere(), lambda _text: None)
-        run = Run(
-            memory=guest,
-            call_helper=gate(guest, services, self.helpers, None),
+        run = set_up(
+            program,
+            program.fresh_data(),
+            services,
+            self.helpers,
+            context=memory,
+            extra=extra,
             budget=self.budget,
-            r1=CONTEXT_BASE if memory else 0,
-            r2=len(memory),
             control=Control(monotonic() + deadline_s),
-            rules=self.profile.rules,
+            profile=self.profile,
         )
         return self.engine.run(program, run)
 
@@ -144,7 +132,7 @@ def answer_line(line: str | bytes, *, deadline_s: float = DEADLINE_S) -> str:
 def _answer(line: str | bytes, deadline_s: float) -> dict[str, Any]:
     try:
         job = Job.parse(line)
-    except MalformedRequest as error:
+    except RequestError as error:
         return _refused("request", error.code, _message(error))
     try:
         program = job.load()
