@@ -2,7 +2,8 @@
 
 RFC 9669, groups base32, base64, divmul32, divmul64, atomic32 and atomic64, up to compiler level v4,
 plus the two data-relative loads of the header layouts. Decoder, verifier, engines, assembler,
-disassembler and the documentation page read `TABLE`; none of them has a list of opcodes of its own.
+disassembler and the documentation page (reference.py) read `TABLE`, and a test fails when one of them misses
+a row. Modules that look for one instruction only, such as the linker for calls, name its opcode themselves.
 
 A slot is eight bytes: opcode, registers (low nibble dst, high nibble src), off (s16), imm (s32),
 little-endian (RFC 9669 section 3). `lddw` and its relatives take two slots.

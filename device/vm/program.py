@@ -1,4 +1,4 @@
-"""The values that flow: bytes → Image → Program → Run → Outcome.
+"""The values that flow: bytes → Program → Run → Outcome.
 
 Each is frozen; only a Run carries state, and it lives for one execution.
 """

@@ -1,6 +1,6 @@
 """What a helper is: id, prototype, what it demands of its pointers, function (helpers.md section 1).
 
-Declarations are data, so that the gate, the documentation and `client dump` read the same thing.
+Declarations are data, so that the gate, the documentation page and `client dump` read the same thing.
 """
 
 from __future__ import annotations

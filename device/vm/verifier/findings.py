@@ -121,11 +121,6 @@ class Finding:
         return f"{self.what} at {describe_at(self.insn)}"
 
     @property
-    def fault(self) -> FaultCode | None:
-        """What Femto-Containers answers; warnings have none."""
-        return RULES[self.id].fault if self.severity is Severity.ERROR else None
-
-    @property
     def expected(self) -> str:
         """What would have been accepted."""
         return RULES[self.id].expected
