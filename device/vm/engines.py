@@ -7,10 +7,13 @@ from types import MappingProxyType
 from typing import Final
 
 from device.errors import MalformedRequest
+from device.vm.interpreter import InterpreterEngine
 from device.vm.program import Engine
 from device.vm.switch import SwitchEngine
 
-ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({"switch": SwitchEngine()})
+ENGINES: Final[Mapping[str, Engine]] = MappingProxyType(
+    {"switch": SwitchEngine(), "interpreter": InterpreterEngine()}
+)
 """What there is, the best last. An engine holds no state of any run, only decoded text to use again."""
 
 AUTO: Final = "auto"
