@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
-from device.errors import TooLarge
 from device.execution.access import Access, Lists, Point, refusal
 from device.execution.access import denied as denied_calls
 from device.execution.console import RunLog
 from device.execution.programs import Checker, Prepared
 from device.execution.run import Result, Work, killed
 from device.vm.advice import describe
-from device.vm.memory import MAX_EXTRA_REGIONS, MAX_REGION_BYTES
 from device.vm.program import Engine
+from device.vm.setup import check_sizes
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class Order:
         long: bool = False,
     ) -> Order:
         """Look at a request; `access` is what µBPF's say of helpers beyond a list. Raises TooLarge."""
-        check_sizes(request)
+        check_sizes(request.context or b"", [region.bytes for region in request.regions])
         return cls(request, engine, lines, Spent(), access or Access.native(request.helpers), long)
 
     def work(self, prepared: Prepared, checker: Checker) -> Work:
@@ -108,14 +107,3 @@ def not_run(work: Work, reason: str) -> Result:
     """The result of a request whose turn never came."""
     writable = tuple(content for content, is_writable in work.regions if is_writable)
     return Result(killed(reason, work.program), "", work.context, writable)
-
-
-def check_sizes(request: ExecRequest) -> None:
-    """The limits of programs.md section 3.1. Raises TooLarge."""
-    if len(request.regions) > MAX_EXTRA_REGIONS:
-        raise TooLarge(f"{len(request.regions)} extra regions, at most {MAX_EXTRA_REGIONS}", where="regions")
-    sized = [("context", request.context or b"")]
-    sized += [(f"regions[{index}]", region.bytes) for index, region in enumerate(request.regions)]
-    for where, content in sized:
-        if len(content) > MAX_REGION_BYTES:
-            raise TooLarge(f"{where} has {len(content)} bytes, at most {MAX_REGION_BYTES}", where=where)

@@ -9,11 +9,11 @@ from time import perf_counter
 
 from device.execution.console import RunConsole, RunLog
 from device.vm.faults import FaultCode, GuestFault
-from device.vm.helpers import Helper, Services, gate
-from device.vm.memory import CONTEXT_BASE
+from device.vm.helpers import Helper, Services
 from device.vm.ports import Board, Clock, KeyValueStore
 from device.vm.profiles import UBPF, Profile
-from device.vm.program import Control, Engine, Outcome, Program, Run, build_memory
+from device.vm.program import Control, Engine, Outcome, Program, Run
+from device.vm.setup import set_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,6 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
     """One run on fresh copies of context and regions; `.data` is as the run before left it."""
     context = bytearray(work.context) if work.context is not None else None
     regions = [(bytearray(content), writable) for content, writable in work.regions]
-    memory = build_memory(
-        work.program, around.data, context, context_writable=work.context_writable, extra=regions
-    )
     console = RunConsole(around.lines)
     around.show(console)
     services = Services(
@@ -97,14 +94,18 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         pause=around.pause,
         sound_class=work.profile.sound_class,
     )
-    run = Run(
-        memory=memory,
-        call_helper=gate(memory, services, work.available, work.allowed),
+    run = set_up(
+        work.program,
+        around.data,
+        services,
+        work.available,
+        allowed=work.allowed,
+        context=context,
+        context_writable=work.context_writable,
+        extra=regions,
         budget=work.budget,
-        r1=CONTEXT_BASE if context else 0,
-        r2=len(context or b""),
         control=control,
-        rules=work.profile.rules,
+        profile=work.profile,
         renews=work.renews,
     )
     outcome = _timed(work, run, times)

@@ -24,12 +24,13 @@ def set_up(
     budget: int = BUDGET_DEFAULT,
     control: Control | None = None,
     profile: Profile = UBPF,
+    renews: bool = False,
 ) -> Run:
     """Everything that an engine needs to execute `program` once (programs.md section 3).
 
     `data` is the slot's .data and .bss, which keep what is written; `context` and the `extra` regions (bytes,
     writable) are written to as well. `allowed` narrows the `available` helpers; None does not. r1 is the
-    context's address, r2 its length.
+    context's address, r2 its length. `renews`: the budget begins anew after each sleep.
     """
     memory = build_memory(program, data, context, context_writable=context_writable, extra=extra)
     return Run(
@@ -40,6 +41,7 @@ def set_up(
         r2=len(context or b""),
         control=control or Control(),
         rules=profile.rules,
+        renews=renews,
     )
 
 
