@@ -45,9 +45,12 @@ from device.vm.interpreter.expressions import (
 from device.vm.interpreter.lines import Kind, Lines, Site
 from device.vm.interpreter.pending import MANY, Pending
 from device.vm.isa import FRAME_POINTER, REGISTERS, Sem
+from device.vm.program import PERIODIC_WAKEUP
 
 _CONSTANTS: Final = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
 _ARGUMENTS: Final = (1, 2, 3, 4, 5)
+_HELP: Final = ("help", "m.help")
+_WAKE_UP: Final = ("wake_up", "m.wake_up")
 _ATOMIC_SIGNS: Final[Mapping[Sem, str]] = {
     Sem.ATOMIC_ADD: "+",
     Sem.ATOMIC_FETCH_ADD: "+",
@@ -326,7 +329,7 @@ class BlockWriter:
         site = registers.noted(replace(site, kind=Kind.HELPER))
         arguments = ", ".join(registers.take(register).exact for register in _ARGUMENTS)
         registers.forget(0)
-        call = self._lines.use("help", "m.help")
+        call = self._lines.use(*(_WAKE_UP if step[7] == PERIODIC_WAKEUP else _HELP))
         registers.add(f"r0 = {call}({step[7]}, {arguments}) & {MASK64}", site)
         return {}
 

@@ -33,9 +33,10 @@ from device.vm.decode import (
     decode_step,
 )
 from device.vm.faults import FaultCode, GuestFault
-from device.vm.interpreter.machine import Finished, Machine
+from device.vm.interpreter.machine import Finished, Machine, Renewed
 from device.vm.isa import FRAME_POINTER, SLOT_SIZE, Sem
 from device.vm.memory import ADDRESS_MASK, RODATA_BASE
+from device.vm.program import PERIODIC_WAKEUP
 
 Closure = Callable[[list[int], Machine], int]
 
@@ -240,7 +241,13 @@ def _call_helper(step: Step, pc: int, _slots: int, _data_base: int) -> Closure:
         r[0] = m.help(helper, *r[1:6]) & MASK64
         return after
 
-    return call
+    def wake_up(r: list[int], m: Machine) -> int:
+        r[0] = m.help(helper, *r[1:6]) & MASK64
+        if m.run.renews:
+            raise Renewed(after)
+        return after
+
+    return wake_up if helper == PERIODIC_WAKEUP else call
 
 
 def _call_local(step: Step, pc: int, slots: int, _data_base: int) -> Closure:

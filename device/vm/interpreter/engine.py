@@ -19,6 +19,7 @@ from device.vm.interpreter.machine import (
     Finished,
     Left,
     Machine,
+    Renewed,
     Short,
     canonical,
     fresh_registers,
@@ -27,7 +28,7 @@ from device.vm.interpreter.machine import (
 from device.vm.interpreter.translation import Translation
 from device.vm.isa import FRAME_POINTER
 from device.vm.memory import STACK_TOP
-from device.vm.program import Outcome, Program, Run
+from device.vm.program import PLAIN, Outcome, Program, Run
 from device.vm.switch import SwitchEngine
 
 HOT_AFTER: Final = 8_000
@@ -63,7 +64,7 @@ class InterpreterEngine:
 
     def run(self, program: Program, run: Run) -> Outcome:
         """Execute from the entry to exit or fault. Raises nothing that the program can cause."""
-        if run.budget > LARGEST_BUDGET or not canonical(run.memory):
+        if run.budget > LARGEST_BUDGET or run.rules != PLAIN or not canonical(run.memory):
             return self._plain.run(program, run)
         try:
             check_text(program.text, program.entry)
@@ -155,7 +156,7 @@ def _trap(original: Closure, r: list[int], m: Machine) -> int:
 
 
 class _Execution:
-    """One run. `executed` are the instructions up to `pc`."""
+    """One run. `executed` are the instructions up to `pc`, `limit` is where the budget ends."""
 
     def __init__(self, engine: InterpreterEngine, prepared: Prepared, program: Program, run: Run) -> None:
         self._engine = engine
@@ -168,6 +169,7 @@ class _Execution:
         self._registers = fresh_registers()
         self._pc = program.entry
         self._executed = 0
+        self._limit = run.budget
 
     def outcome(self) -> Outcome:
         """Execute from the entry to exit or fault."""
@@ -188,14 +190,14 @@ class _Execution:
     def _go_on(self) -> None:
         """The exact tier for a while, then whatever is due."""
         before = self._executed
-        if before >= self._run.budget and self._pc < self._slots:
+        if before >= self._limit and self._pc < self._slots:
             detail = f"budget of {self._run.budget} instructions used up"
             raise GuestFault(FaultCode.OUT_OF_INSTRUCTIONS, detail)
         self._run.control.check()
         try:
             if self._is_hot() and self._prepared.translation is None:
                 self._engine.translate(self._prepared, self._pc, self._registers)
-            self._exact(min(self._run.budget, before + CHUNK))
+            self._exact(min(self._limit, before + CHUNK))
         except _Enter:
             self._enter()
         finally:
@@ -214,6 +216,9 @@ class _Execution:
             for executed in range(first, max(stop, first + 1)):  # noqa: B007 - the handlers read it
                 pc = code[pc](registers, machine)
             executed += 1
+        except Renewed as renewed:
+            executed, pc = executed + 1, renewed.pc
+            self._renew(executed)
         except _Enter:
             raise
         except BaseException:
@@ -231,19 +236,19 @@ class _Execution:
             self._engine.translate(prepared, pc, registers)
             self._step_past()
             return
-        run, machine = self._run, self._machine
-        share = min(SHARE, run.budget - self._executed)
-        machine.rest = run.budget - self._executed - share
+        limit, machine = self._limit, self._machine
+        share = min(SHARE, limit - self._executed)
+        machine.rest = limit - self._executed - share
         arguments = [registers[register] for register in function.parameters]
         try:
             budget, registers[0], *others = function.call(
                 share, machine, registers[FRAME_POINTER], *arguments
             )
         except Left as left:
-            self._executed = run.budget - left.budget - machine.rest
+            self._executed = limit - left.budget - machine.rest
             self._take_over(left, translation)
             return
-        self._executed = run.budget - budget - machine.rest
+        self._executed = limit - budget - machine.rest
         registers[1:6] = [LOST] * 5
         for register, value in zip(translation.returned, others, strict=True):
             registers[register] = value
@@ -273,9 +278,17 @@ class _Execution:
         """Execute one instruction, whatever stands at it."""
         pc = self._pc
         original = self._prepared.originals.get(pc, self._code[pc])
-        if self._executed >= self._run.budget and pc < self._slots:
+        if self._executed >= self._limit and pc < self._slots:
             return
         try:
             self._pc = original(self._registers, self._machine)
+        except Renewed as renewed:
+            self._pc = renewed.pc
+            self._renew(self._executed + 1)
         finally:
             self._executed += pc < self._slots
+
+    def _renew(self, executed: int) -> None:
+        """The budget begins anew behind so many instructions."""
+        self._limit = executed + self._run.budget
+        self._machine.settled = False

@@ -50,6 +50,14 @@ class Elsewhere(Exception):
     """What follows is for the exact tier: an access that was not where it was guessed, or no translation."""
 
 
+class Renewed(Exception):
+    """The exact tier has slept in a run whose budget begins anew then; it goes on at `pc`."""
+
+    def __init__(self, pc: int) -> None:
+        super().__init__(pc)
+        self.pc = pc
+
+
 class Left(Exception):
     """Translated code was left: the exact tier is to go on at `pc` with these registers and this budget.
 
@@ -119,6 +127,12 @@ class Machine:
         """The bytes at a window as little-endian numbers of `size` bytes, as far as they are whole ones."""
         data = memoryview(self.writes[place] if write else self.reads[place])
         return data[: len(data) // size * size].cast(_ALIGNED[size])
+
+    def wake_up(self, helper: int, *arguments: int) -> int:
+        """PERIODIC_WAKEUP, which is for the exact tier where the budget begins anew with it."""
+        if self.run.renews:
+            raise Elsewhere
+        return self.help(helper, *arguments)
 
     def help(self, helper: int, *arguments: int) -> int:
         """Call a helper as an instruction does: the control is looked at first."""
