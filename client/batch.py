@@ -4,8 +4,8 @@
     {"r0": "0x0000000000000007", "memory": "", "instructions": 2}
 
 Other people's test suites plug in here, so whatever a line says is answered and the next one read. Every
-line is a world of its own: stores empty, no console, and a clock that begins at 0 and goes on by a
-millisecond with each look at it, so that the same line always has the same answer. A run is killed after
+line is a world of its own: stores empty, a fresh board, no console, and a clock that begins at 0 and goes on
+by a millisecond with each look at it, so that the same line always has the same answer. A run is killed after
 60 seconds, whatever its budget.
 """
 
@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TextIO
 
 from device.api import JSON, Message, RegionSpec, decode_body, hex64
 from device.errors import LoadError, MalformedRequest, MicroBpfError, RequestError, VerifyError
+from device.peripherals import make_board
 from device.storage.stores import MemoryStore
 from device.vm import engines, loader, verifier
 from device.vm.helpers import CType, Helper, Parameter, Services, profile_helpers
@@ -98,7 +99,17 @@ class Job:
     def run(self, program: Program, memory: bytearray, deadline_s: float) -> Outcome:
         """One run; `memory` is the context and is written to."""
         extra = [(bytearray(region.bytes), region.writable) for region in self.request.regions]
-        services = Services(MemoryStore(), MemoryStore(), _CountingClock(), _Nowhere(), lambda _text: None)
+        clock = _CountingClock()
+        services = Services(
+            local=MemoryStore(),
+            shared=MemoryStore(),
+            clock=clock,
+            console=_Nowhere(),
+            warn=lambda _text: None,
+            board=make_board("native", lambda: clock.us),
+            pause=clock.pass_by,
+            sound_class=self.profile.sound_class,
+        )
         run = set_up(
             program,
             program.fresh_data(),
@@ -212,6 +223,10 @@ class _CountingClock:
     def now_us(self) -> int:
         self.us += 1000
         return self.us
+
+    def pass_by(self, us: int) -> None:
+        """Be later: nobody waits here."""
+        self.us += us
 
 
 class _Nowhere:
