@@ -11,7 +11,7 @@ from device.vm.faults import FaultCode
 from device.vm.program import Engine, Program
 from device.vm.verifier import verify
 from tests.property.differential.case import Case
-from tests.property.differential.engines import Factory, reference
+from tests.property.differential.engines import Factory, of_case, reference
 from tests.property.differential.execute import CALLABLE, Observed, execute
 from tests.property.differential.generate import generate, other_setup
 from tests.property.differential.mutate import mutate
@@ -64,11 +64,13 @@ class Campaign:
         self.seed = seed
         self.tally = Tally()
         self._reference = reference()
-        self._engines: dict[str, Engine] = {name: make() for name, make in factories.items()}
+        self._all: dict[str, Engine] = {name: make() for name, make in factories.items()}
+        self._engines = self._all
 
     def check(self, number: int) -> Difference | None:
         """Generate case `number` and run it on all engines under several budgets; the first difference."""
         source = random.Random(f"{self.seed}/{number}")
+        self._engines = of_case(number, self._all)
         case = generate(source)
         if source.random() < 0.35:
             case = mutate(source, case)

@@ -14,8 +14,11 @@ Factory = Callable[[], Engine]
 
 REFERENCE: Final = "switch"
 INTERPRETER: Final = "interpreter"
-NEVER: Final = 1 << 62
-"""Instructions after which a program that stays with closures becomes hot."""
+SOON: Final = 40
+"""Instructions after which a run goes over from closures to generated code in its middle."""
+
+EVERY: Final[Mapping[str, int]] = {"interpreter": 4, "interpreter, soon hot": 2}
+"""Engines that see only every so many cases: the other forms of theirs see all, and each costs time."""
 
 
 def reference() -> Engine:
@@ -24,19 +27,25 @@ def reference() -> Engine:
 
 
 def candidates() -> dict[str, Factory]:
-    """Every engine but the reference; the interpreter as devices have it, and each of its tiers alone."""
+    """Every engine but the reference; the interpreter as devices have it, and its tiers by force."""
     found: dict[str, Factory] = {
         name: _maker(engine) for name, engine in ENGINES.items() if name != REFERENCE
     }
     if INTERPRETER in ENGINES:
         make: Callable[..., Engine] = type(ENGINES[INTERPRETER])
         found["interpreter, generated"] = lambda: make(hot_after=0, background=False)
-        found["interpreter, closures"] = lambda: make(hot_after=NEVER, background=False)
+        found["interpreter, closures"] = lambda: make(hot_after=None, background=False)
+        found["interpreter, soon hot"] = lambda: make(hot_after=SOON, background=False)
     return found
 
 
 def _maker(engine: Engine) -> Factory:
     return type(engine)
+
+
+def of_case(number: int, engines: Mapping[str, Engine]) -> dict[str, Engine]:
+    """The engines that case `number` runs on."""
+    return {name: engine for name, engine in engines.items() if number % EVERY.get(name, 1) == 0}
 
 
 def chosen(names: Mapping[str, Factory], wanted: list[str]) -> dict[str, Factory]:

@@ -62,12 +62,12 @@ class World:
 def generate(source: random.Random) -> Case:
     """A case; the same source makes the same one. Its budget is generous."""
     kind = source.random()
-    if kind < 0.08:
+    if kind < 0.06:
         return _straight(source)
-    if kind < 0.35:
+    if kind < 0.4:
         return Case(Writer(source, [], FRAME_SIZE).probe(), budget=200)
     world = _world(source)
-    small = source.random() < 0.45
+    small = source.random() < 0.6
     writer = Writer(source, world.areas(), world.setup.frame_size)
     entry = writer.program(source.randrange(3, 14) if small else source.randrange(14, 90))
     return Case(
