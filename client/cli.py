@@ -15,7 +15,7 @@ from client.settings import INTERRUPTED
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "build": ("local", "Compile C, C++ or assembler text into an eBPF object."),
-    "verify": ("local", "Judge a program as a device would."),
+    "verify": ("verify", "Judge a program as a device would, and for other machines."),
     "dump": ("local", "Take a program apart: sections, functions, disassembly."),
     "package": ("packaging", "Write a program in another layout, or read one back."),
     "run": ("local", "Run a program on this machine, without a device."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from device.errors import ConfigError, MicroBpfError, RemoteError, TransportError
+from device.errors import ConfigError, MicroBpfError, RemoteError, TransportError, VerifyError
 
 
 class Exit(IntEnum):
@@ -46,6 +46,8 @@ def exit_code(error: BaseException) -> Exit:
         return Exit.UNREACHABLE
     if isinstance(error, MicroBpfError) and error.code in SECURITY_CODES:
         return Exit.SECURITY
+    if isinstance(error, VerifyError) and any(found.get("id") == "helper-denied" for found in error.findings):
+        return Exit.SECURITY  # the operator's own list of helpers: helpers.md section 9.2, ahead of time
     if isinstance(error, RemoteError) and error.status in _FORBIDDEN:
         return Exit.SECURITY
     return Exit.REFUSED

@@ -15,7 +15,7 @@ from client.steps import OnStep, ignore_step, timed
 from device.errors import LoadError, VerifyError
 from device.vm import loader, verifier
 from device.vm.helpers import profile_helpers
-from device.vm.profiles import UBPF
+from device.vm.profiles import UBPF, Profile
 from device.vm.program import Layout, Program
 
 _ELF: Final = b"\x7fELF"
@@ -70,14 +70,19 @@ def package(content: bytes, layout: str | None = None) -> bytes:
 
 
 def prepare(
-    path: Path, layout: str | None = None, *, on_step: OnStep = ignore_step, built: bytes | None = None
+    path: Path,
+    layout: str | None = None,
+    *,
+    profile: Profile = UBPF,
+    on_step: OnStep = ignore_step,
+    built: bytes | None = None,
 ) -> Packaged:
     """Build (for a source), package, load and verify. `built` stands in for what building would give.
 
     Raises BuildError, AssemblyError, LoadError, VerifyError with every finding and its source line, and
     ConfigError for a file that cannot be read.
     """
-    packaged = examine(path, layout, on_step=on_step, built=built)
+    packaged = examine(path, layout, profile=profile, on_step=on_step, built=built)
     if not packaged.report.accepted:
         raise packaged.refusal()
     return packaged
@@ -88,12 +93,13 @@ def examine(
     layout: str | None = None,
     *,
     allowed: Collection[int] | None = None,
+    profile: Profile = UBPF,
     on_step: OnStep = ignore_step,
     built: bytes | None = None,
 ) -> Packaged:
     """The same as `prepare`, also for a program that the verifier refuses: its report says why.
 
-    `allowed` narrows the helpers that the program may call.
+    `allowed` narrows the helpers that the program may call under `profile`.
     """
     content = build_object(path, on_step=on_step) if built is None else built
     with timed(on_step, "package") as step:
@@ -101,9 +107,11 @@ def examine(
         program = load(image)
         step.detail, step.size = f"{layout_name(program.layout)}, tag {program.tag}", len(image)
     with timed(on_step, "verify") as step:
-        report = verifier.verify(program, helpers=helper_ids(), allowed=allowed)
+        names = profile_names(profile)
+        report = verifier.verify(program, helpers=names, allowed=allowed, profile=profile)
         if report.findings:
-            report = verifier.verify(with_lines(program, content), helpers=helper_ids(), allowed=allowed)
+            located = with_lines(program, content)
+            report = verifier.verify(located, helpers=names, allowed=allowed, profile=profile)
         step.detail = f"{program.slots} slots, {len(report.findings)} findings"
     return Packaged(path.stem, image, content, program, report)
 
@@ -115,9 +123,9 @@ def load(image: bytes) -> Program:
     return loader.load(image)
 
 
-def helper_ids() -> frozenset[int]:
-    """The helpers of the profile that slots run under."""
-    return frozenset(profile_helpers(UBPF))
+def profile_names(profile: Profile) -> dict[int, str]:
+    """The helpers of a profile: id to name."""
+    return {number: helper.name for number, helper in profile_helpers(profile).items()}
 
 
 def with_lines(program: Program, built: bytes) -> Program:

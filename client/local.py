@@ -17,7 +17,7 @@ from device.storage.stores import MemoryStore
 from device.vm import engines, helpers
 from device.vm.faults import Fault
 from device.vm.memory import CONTEXT_BASE, MAX_EXTRA_REGIONS, MAX_REGION_BYTES
-from device.vm.profiles import UBPF
+from device.vm.profiles import UBPF, Profile, adapt
 from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control, Engine, Outcome, Run, build_memory
 
 
@@ -45,21 +45,28 @@ class MonotonicClock:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A program with its memory and stores, as they would lie in a slot."""
+    """A program with its memory and stores, as they would lie in a slot of `profile`."""
 
     packaged: Packaged
     data: bytearray
     services: helpers.Services
     output: Output
+    profile: Profile = UBPF
 
     @classmethod
-    def of(cls, packaged: Packaged, *, warn: Callable[[str], None] = lambda _text: None) -> Bench:
+    def of(
+        cls,
+        packaged: Packaged,
+        *,
+        profile: Profile = UBPF,
+        warn: Callable[[str], None] = lambda _text: None,
+    ) -> Bench:
         """A slot as it is after a deploy."""
         output = Output()
         services = helpers.Services(
             local=MemoryStore(), shared=MemoryStore(), clock=MonotonicClock(), console=output, warn=warn
         )
-        return cls(packaged, packaged.program.fresh_data(), services, output)
+        return cls(packaged, packaged.program.fresh_data(), services, output, profile)
 
     async def run(self, request: ExecRequest) -> ExecAnswer:
         """Run as a device would (api.md, run request). Raises ProgramFault, and MalformedRequest."""
@@ -114,11 +121,11 @@ class Bench:
         context: bytearray,
         extra: list[tuple[bytearray, bool]],
     ) -> tuple[Outcome, float]:
-        program = self.packaged.program
+        program = adapt(self.packaged.program, self.profile)
         memory = build_memory(
             program, self.data, context, context_writable=request.context_writable, extra=extra
         )
-        gate = helpers.gate(memory, self.services, helpers.profile_helpers(UBPF), request.helpers)
+        gate = helpers.gate(memory, self.services, helpers.profile_helpers(self.profile), request.helpers)
         run = Run(
             memory=memory,
             call_helper=gate,
@@ -126,17 +133,19 @@ class Bench:
             r1=CONTEXT_BASE if context else 0,
             r2=len(context),
             control=control,
+            rules=self.profile.rules,
         )
         start = perf_counter()
         outcome = engine.run(program, run)
         return outcome, perf_counter() - start
 
     def _located(self, fault: Fault) -> Fault:
-        """The fault with its source line: debug information is read only when it is needed."""
-        return with_lines(self.packaged.program, self.packaged.object).locate(fault)
+        """The fault with its place and number: debug information is read only when it is needed."""
+        program = with_lines(self.packaged.program, self.packaged.object)
+        return self.profile.renumber(program.locate(fault))
 
     def _allowed(self, request: ExecRequest) -> set[int]:
-        available = set(helpers.profile_helpers(UBPF))
+        available = set(helpers.profile_helpers(self.profile))
         return available if request.helpers is None else available & set(request.helpers)
 
 

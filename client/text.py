@@ -126,23 +126,28 @@ def error_lines(error: MicroBpfError, device: str | None = None) -> list[str]:
 
 
 def finding_lines(findings: Sequence[Any]) -> list[str]:
-    """The verifier's findings, one a line: severity, id, message, source.
+    """The verifier's findings: severity, id, message, source; on a line below what to have there instead.
 
     Of more than MOST_FINDINGS the first of them, errors before warnings, and how many there are besides.
     """
     further = len(findings) - MOST_FINDINGS
     if further <= 0:
-        return [_finding(finding) for finding in findings]
+        return [line for finding in findings for line in _finding(finding)]
     gravest = sorted(findings, key=_is_warning)[:MOST_FINDINGS]
-    return [*map(_finding, gravest), f"and {further} more; -o json shows all"]
+    shown = [line for finding in gravest for line in _finding(finding)]
+    return [*shown, f"and {further} more; -o json shows all"]
 
 
-def _finding(finding: Any) -> str:
+def _finding(finding: Any) -> list[str]:
     if not isinstance(finding, Mapping):
-        return escape(finding)
+        return [escape(finding)]
     severity = "warning" if _is_warning(finding) else "error"
     source = f"  ({escape(finding['source'])})" if finding.get("source") else ""
-    return f"{severity} {escape(finding.get('id', ''))}: {escape(finding.get('message', ''))}{source}"
+    line = f"{severity} {escape(finding.get('id', ''))}: {escape(finding.get('message', ''))}{source}"
+    expected, tried = finding.get("expected"), finding.get("hint")
+    advice = [f"expected {escape(expected)}"] if expected else []
+    advice += [escape(tried)] if tried else []
+    return [line, f"{_INDENT}{'; '.join(advice)}"] if advice else [line]
 
 
 def _is_warning(finding: Any) -> bool:

@@ -1,4 +1,4 @@
-"""`build`, `verify`, `dump`, `run`: what needs no network."""
+"""`build`, `dump`, `run`: what needs no network."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from client.commands.options import framed, layout_option, output_options
 from client.commands.requests import exec_options, request_of
 from client.escape import escape
 from client.results import Outcome
-from client.text import block, finding_lines, hex_ids, hexdump, size, table
+from client.text import block, hexdump, size, table
 from client.ui import Ui
 
 if TYPE_CHECKING:
     from client.dump import Dump
     from client.steps import OnStep
-    from device.vm.verifier import Report
 
 SOURCE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -50,53 +49,9 @@ def build_command(ui: Ui, source: Path, to: Path | None, cpu: str) -> int:
     return ui.finish([Outcome(None, result)], lambda _: [f"{escape(target)}  {size(length)}"])
 
 
-def _builds(ui: Ui) -> OnStep:
+def builds(ui: Ui) -> OnStep:
     """Tells of building alone: the other steps are what the command is for."""
     return lambda step: ui.step(step) if step.name == "build" else None
-
-
-@click.command("verify", epilog="Example: client verify prog.o --helpers 0x01,0x13")
-@click.argument("file", type=SOURCE)
-@layout_option
-@click.option("--helpers", metavar="IDS", help="Helpers that the program may call, such as 0x01,0x13.")
-@output_options
-@framed
-def verify_command(ui: Ui, file: Path, layout: str | None, helpers: str | None) -> int:
-    """Judge a program as a device would: all findings, and what is known of it."""
-    from client.arguments import helper_ids
-    from client.image import examine
-
-    packaged = examine(file, layout, allowed=helper_ids(helpers), on_step=_builds(ui))
-    report = packaged.report
-    facts = {"name": packaged.name, "size": len(packaged.image), **report.to_map()}
-    outcome: Outcome[Any] = Outcome(None, facts)
-    if not report.accepted:
-        outcome = Outcome(None, error=packaged.refusal())
-        if ui.json:
-            outcome.error.extra["report"] = facts  # type: ignore[union-attr]  # it was set just now
-    return ui.finish([outcome], lambda _: _report_lines(report, facts))
-
-
-def _report_lines(report: Report, facts: dict[str, Any]) -> Iterator[str]:
-    from client.image import layout_name
-
-    yield f"accepted: {escape(facts['name'])}"
-    yield from block(
-        {
-            "image": f"{size(facts['size'])}, layout {layout_name(report.layout)}, tag {report.tag}",
-            "text": f"{report.insns} instructions in {report.slots} slots, entry at #{report.entry}",
-            "sections": f"rodata {report.rodata} B, data {report.data} B, bss {report.bss} B",
-            "helpers": hex_ids(report.helpers) or "none",
-            "stack": "not known" if report.stack_depth is None else size(report.stack_depth),
-            "bound": "none, it loops" if report.bound is None else f"{report.bound} instructions",
-        }
-    )
-    functions = [
-        (function.start, function.name or "(no name)", function.frame, " ".join(map(str, function.callees)))
-        for function in report.functions
-    ]
-    yield from table(("SLOT", "FUNCTION", "FRAME", "CALLS"), functions)
-    yield from finding_lines([finding.to_map() for finding in report.findings])
 
 
 @click.command("dump", epilog="Example: client dump prog.o")
@@ -109,7 +64,7 @@ def dump_command(ui: Ui, file: Path, layout: str | None) -> int:
     from client.dump import Dump
     from client.image import examine
 
-    dump = Dump.of(examine(file, layout, on_step=_builds(ui)))
+    dump = Dump.of(examine(file, layout, on_step=builds(ui)))
     return ui.finish([Outcome(None, dump)], _dump_lines)
 
 
@@ -147,10 +102,13 @@ def _dump_lines(dump: Dump) -> Iterator[str]:
 @click.argument("file", type=SOURCE, required=False)
 @click.option("--batch", metavar="FILE", help="One JSON request a line, `-` for stdin; one answer line each.")
 @layout_option
+@click.option("--profile", metavar="NAME", default="ubpf", help="Whose rules it runs under.  [default: ubpf]")
 @exec_options
 @output_options
 @framed
-def run_command(ui: Ui, file: Path | None, batch: str | None, layout: str | None, **run: Any) -> int:
+def run_command(
+    ui: Ui, file: Path | None, batch: str | None, layout: str | None, profile: str, **run: Any
+) -> int:
     """Run a program on this machine, without a device: same engines, same faults."""
     if (file is None) == (batch is None):
         raise click.UsageError("give a FILE or --batch, one of them")
@@ -158,12 +116,13 @@ def run_command(ui: Ui, file: Path | None, batch: str | None, layout: str | None
         return _batch(batch)
     from client.execution import answer_lines, fault_answer
     from client.image import prepare
+    from client.judge import profile_named
     from client.local import Bench
 
     assert file is not None  # noqa: S101  # checked above
-    request = request_of(**run)
-    packaged = prepare(file, layout, on_step=_builds(ui))
-    bench = Bench.of(packaged, warn=ui.note)
+    request, rules = request_of(**run), profile_named(profile)
+    packaged = prepare(file, layout, profile=rules, on_step=builds(ui))
+    bench = Bench.of(packaged, profile=rules, warn=ui.note)
     outcome = loop.run(ui, bench.outcome(request))
     return ui.finish([outcome], answer_lines, fault_answer)
 

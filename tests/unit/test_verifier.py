@@ -479,6 +479,8 @@ def test_a_message_and_its_json() -> None:
         "insn": 1,
         "offset": 8,
         "message": "jump to #42 outside the program at insn #1 (offset 0x8)",
+        "expected": "a target inside the text",
+        "hint": "the bytes are damaged, or code was cut off",
         "source": "a.c:3",
     }
     assert "source" not in judge("ja +40").findings[0].to_map()

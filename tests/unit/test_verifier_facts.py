@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
-from device.vm.program import Function, Layout
-from device.vm.verifier import FunctionFacts, Report
-from tests.unit.verifying import found, judge
+from device.vm.program import Function, Layout, Run, build_memory
+from device.vm.switch import SwitchEngine
+from device.vm.verifier import FunctionFacts, Report, verify
+from tests.unit.verifying import found, judge, program
 
 FACTS_TEXT = """
 main:   stdw [r10-8], 1
@@ -158,3 +159,44 @@ UNCOUNTED = {
 def test_other_loops_are_left_to_the_budget(text: str) -> None:
     report = judge(f"{text}\nmov r0, 0\nexit\nf: mov r1, 1\nexit", budget=1)
     assert "loop-budget" not in {finding.id for finding in report.findings}
+
+
+LOOPS = {
+    "none": ("mov r0, 0\nexit", []),
+    "forward only": ("jeq r1, 0, +0\nmov r0, 0\nexit", []),
+    "counted": ("mov r0, 0\nx: add r0, 1\njlt r0, 100000, x\nexit", [(1, 2, 100_000)]),
+    "counted down": ("mov r0, 9\nx: sub r0, 1\njsge r0, 0, x\nexit", [(1, 2, 10)]),
+    "not equal": ("mov r0, 0\nx: add r0, 4\njne r0, 40, x\nexit", [(1, 2, 10)]),
+    "misses its end": ("mov r0, 0\nx: add r0, 4\njne r0, 41, x\nexit", [(1, 2, None)]),
+    "unknown": ("x: add r1, 1\nmov r0, 0\njlt r1, r2, x\nexit", [(0, 2, None)]),
+    "endless": ("x: mov r0, 0\nja x", [(0, 1, None)]),
+    "nested": (
+        "mov r0, 0\ny: mov r3, 0\nx: add r3, 1\njlt r3, 3, x\nadd r0, 1\njlt r0, 5, y\nexit",
+        [(2, 3, 3), (1, 5, None)],
+    ),
+    "not reached": ("mov r0, 0\nexit\nx: mov r0, 1\nja x", []),
+}
+
+
+@pytest.mark.parametrize(("text", "loops"), LOOPS.values(), ids=LOOPS)
+def test_loops(text: str, loops: list[tuple[int, int, int | None]]) -> None:
+    report = judge(text)
+    assert [(loop.start, loop.end, loop.rounds) for loop in report.loops] == loops
+    assert report.to_map()["loops"] == [{"start": a, "end": b, "rounds": n} for a, b, n in loops]
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "test", "limit"),
+    [
+        (0, 1, "jlt", 7), (3, 5, "jle", 100), (50, -3, "jsgt", -10), (10, -1, "jne", 0), (0, 1, "jge", 2),
+        (0, 7, "jne", 49), (5, 1, "jgt", 9), (-5, 2, "jslt", 5), (1, 0, "jne", 5), (-1, 1, "jlt", 5),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["", "32"])
+def test_rounds_are_what_a_run_does(start: int, step: int, test: str, limit: int, suffix: str) -> None:
+    text = f"mov{suffix} r6, {start}\nmov r0, 0\nx: add r0, 1\nadd{suffix} r6, {step}\n"
+    made = program(text + f"{test}{suffix} r6, {limit}, x\nexit")
+    (loop,) = verify(made, helpers=()).loops
+    outcome = SwitchEngine().run(made, Run(build_memory(made, bytearray()), budget=10_000))
+    assert loop.rounds is None or loop.rounds == outcome.r0
+    assert (outcome.r0 is None) <= (loop.rounds is None)

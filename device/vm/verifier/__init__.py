@@ -14,13 +14,14 @@ who wishes the device ill. `findings.py` has the table of what can be found (pro
 """
 
 from device.vm.verifier.findings import RULES, Finding, Rule, Severity
-from device.vm.verifier.report import FunctionFacts, Report, require_accepted
+from device.vm.verifier.report import FunctionFacts, LoopFacts, Report, require_accepted
 from device.vm.verifier.verify import verify
 
 __all__ = [
     "RULES",
     "Finding",
     "FunctionFacts",
+    "LoopFacts",
     "Report",
     "Rule",
     "Severity",

@@ -69,6 +69,22 @@ class CountedLoop:
         holds = _SIGNED[self.test] if signed else _UNSIGNED[self.test]
         return rounds <= 0 or (holds(first, limit) and holds(last, limit))
 
+    def rounds(self) -> int | None:
+        """How often its body runs, once it is entered; None when it may not end."""
+        low, high = 0, 1 << self.bits  # the test holds after `low` rounds, or low is 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.continues(middle):
+                low = middle
+            else:
+                high = middle
+        if high == 1 << self.bits:
+            return None  # it was never seen to end
+        signed = self.test in _SIGNED
+        last = self._value(self.start, signed) + self.step * high
+        floor = -(1 << self.bits - 1) if signed else 0
+        return high if floor <= last < floor + (1 << self.bits) else None
+
     def _value(self, number: int, signed: bool) -> int:
         number &= (1 << self.bits) - 1
         return number - (1 << self.bits) if signed and number >> self.bits - 1 else number

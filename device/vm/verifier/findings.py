@@ -138,6 +138,8 @@ class Finding:
             "insn": self.insn,
             "offset": self.offset,
             "message": self.message,
+            "expected": self.expected,
+            "hint": self.hint,
         }
         if self.source is not None:
             shown["source"] = self.source

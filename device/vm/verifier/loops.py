@@ -19,6 +19,7 @@ from device.vm.verifier.counting import counted_loops, renews_budget
 from device.vm.verifier.findings import Findings
 from device.vm.verifier.flow import NONE, Flow
 from device.vm.verifier.graph import components, is_cyclic
+from device.vm.verifier.report import LoopFacts
 
 BOUND_MAX: Final = 2**64 - 1
 """Longest paths are cut off here: nested calls make them grow exponentially."""
@@ -41,6 +42,14 @@ def longest_path(flow: Flow) -> int | None:
         called = longest[block.call] if block.call != NONE else 0
         longest[members[0]] = min(block.size + rest + called, BOUND_MAX)
     return longest[flow.entry]
+
+
+def facts(flow: Flow) -> tuple[LoopFacts, ...]:
+    """The jumps back in code that is reached, in the order of the text."""
+    rounds = {loop.pc: loop.rounds() for loop in counted_loops(flow)}
+    ends = sorted(flow.end(block).pc for block in flow.blocks if block.reached)
+    jumps = ((pc, flow.code.jumps[pc]) for pc in ends if pc in flow.code.jumps)
+    return tuple(LoopFacts(target, pc, rounds.get(pc)) for pc, target in jumps if target <= pc)
 
 
 def report(flow: Flow, budget: int, findings: Findings) -> None:

@@ -27,11 +27,24 @@ class FunctionFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopFacts:
+    """A jump back: its slot, where it goes, and how often the body runs where that can be read off."""
+
+    start: int
+    end: int
+    rounds: int | None
+
+    def to_map(self) -> dict[str, Any]:
+        """The loop in JSON."""
+        return {"start": self.start, "end": self.end, "rounds": self.rounds}
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The verifier's answer (programs.md section 4).
 
     `helpers` maps the ids that are called to the slots of the calls. `stack_depth` is in bytes, None when
-    r10 escapes or calls are recursive. `bound` is the longest path in instructions, None unless `bounded`.
+    r10 escapes or calls are recursive. `loops` are the jumps back that are reached. `bound` is the longest path in instructions, None unless `bounded`.
     `data`, `bss` and `rodata` are sizes in bytes.
     """
 
@@ -41,6 +54,7 @@ class Report:
     helpers: Mapping[int, tuple[int, ...]]
     functions: tuple[FunctionFacts, ...]
     stack_depth: int | None
+    loops: tuple[LoopFacts, ...]
     bounded: bool
     bound: int | None
     data: int
@@ -70,6 +84,7 @@ class Report:
             "helpers": {str(helper): list(slots) for helper, slots in self.helpers.items()},
             "functions": [function.to_map() for function in self.functions],
             "stack_depth": self.stack_depth,
+            "loops": [loop.to_map() for loop in self.loops],
             "bounded": self.bounded,
             "bound": self.bound,
             "data": self.data,

@@ -55,6 +55,7 @@ def verify(
         helpers={helper: tuple(slots) for helper, slots in sorted(code.helpers.items())},
         functions=tuple(_functions(code, graph, used)),
         stack_depth=_stack_depth(call_graph, used),
+        loops=loops.facts(graph),
         bounded=bound is not None,
         bound=bound,
         data=len(program.data),
