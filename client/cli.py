@@ -30,6 +30,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "undeploy": ("look", "Remove a program from a slot."),
     "store": ("look", "Show or change a key-value store."),
     "logs": ("logs", "Show the logs of devices, live with -f."),
+    "bench": ("bench", "Measure engines on this machine."),
     "demo": ("demo", "Start a testbed on this machine and show what it does."),
 }
 """Verb → (module in client/commands, what it does)."""

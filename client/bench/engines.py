@@ -1,0 +1,95 @@
+"""Section `engines`: how fast each engine executes the kernels, and what it takes before it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from statistics import median
+from typing import Final
+
+from client.bench import kernels
+from client.bench.kernels import Kernel
+from client.bench.running import call, checked
+from client.bench.settings import Row, Settings, eager, fresh
+from client.bench.timing import Call, side_by_side
+from device.vm.isa import Form, walk
+from device.vm.program import Engine
+
+REFERENCE: Final = "switch"
+"""The engine that ratios are to."""
+
+PREPARED_BY: Final = 500
+"""Instructions within which a program has been prepared; few, so that executing them is no part of it."""
+
+
+def measure(settings: Settings) -> list[Row]:
+    """A row for each kernel, length and engine. Raises ConfigError for a kernel that is none."""
+    wanted = kernels.choose(settings.kernels)
+    settings.progress.start(len(wanted))
+    rows = []
+    for kernel in wanted:
+        rows += _rows(kernel, settings)
+        settings.progress.advance()
+    return rows
+
+
+def _rows(kernel: Kernel, settings: Settings) -> list[Row]:
+    engines = {name: fresh(engine) for name, engine in settings.engines.items()}
+    first = _first_calls(kernel, settings)
+    prepared = _preparations(kernel, settings)
+    instructions = call(engines[REFERENCE], kernel).outcome.instructions
+    spreads = side_by_side(
+        {name: _subject(engine, kernel) for name, engine in engines.items()}, settings.effort
+    )
+    return [
+        {
+            "kernel": kernel.name,
+            "bytes": kernel.bytes,
+            "engine": name,
+            "instructions": instructions,
+            "seconds": spread.seconds,
+            "seconds_min": spread.fastest,
+            "seconds_max": spread.slowest,
+            "insn_per_s": instructions / spread.seconds,
+            "ratio": spread.times_as_fast_as(spreads[REFERENCE]),
+            "helper_bound": _calls_helpers(kernel),
+            "prepare_us_per_insn": prepared[name] * 1e6 / _length(kernel),
+            "first_call_seconds": first[name],
+        }
+        for name, spread in spreads.items()
+    ]
+
+
+def _subject(engine: Engine, kernel: Kernel) -> Call:
+    return lambda: checked(engine, kernel).seconds
+
+
+def _first_calls(kernel: Kernel, settings: Settings) -> Mapping[str, float]:
+    """Seconds from a loaded program to its first result, on engines that do not know it."""
+    return {
+        name: median(checked(fresh(engine), kernel).seconds for _ in range(settings.effort.rounds))
+        for name, engine in settings.engines.items()
+    }
+
+
+def _preparations(kernel: Kernel, settings: Settings) -> Mapping[str, float]:
+    """Seconds by which the first call is longer than the next, where preparing is not put off."""
+    return {
+        name: max(0.0, median(_preparation(eager(engine), kernel) for _ in range(settings.effort.rounds)))
+        for name, engine in settings.engines.items()
+    }
+
+
+def _preparation(engine: Engine, kernel: Kernel) -> float:
+    begin = partial(call, engine, kernel, budget=PREPARED_BY)
+    return begin().seconds - min(begin().seconds, begin().seconds)
+
+
+def _calls_helpers(kernel: Kernel) -> bool:
+    """Whether most of the time is spent in helpers, which are the same for every engine."""
+    return any(one is not None and one.op.form is Form.CALL_HELPER for _, one in walk(kernel.program.text))
+
+
+def _length(kernel: Kernel) -> int:
+    """Instructions of the program."""
+    return sum(1 for _ in walk(kernel.program.text))

@@ -1,0 +1,76 @@
+"""One call of a kernel on an engine, with everything around it made beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Final
+
+from client.bench.kernels import Kernel
+from client.local import MonotonicClock, Output
+from device.errors import MicroBpfError
+from device.storage.stores import MemoryStore
+from device.vm import helpers
+from device.vm.memory import CONTEXT_BASE
+from device.vm.profiles import UBPF
+from device.vm.program import BUDGET_MAX, Engine, Outcome, Run, build_memory
+
+HELPERS: Final = helpers.profile_helpers(UBPF)
+
+
+class WrongResultError(MicroBpfError):
+    """A kernel returned something else than it should: its time would mean nothing."""
+
+    title = "The benchmark failed"
+    default_code = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """How a call ended, and the seconds that it took: the engine's alone."""
+
+    outcome: Outcome
+    seconds: float
+
+
+def call(
+    engine: Engine, kernel: Kernel, *, extra: Sequence[tuple[bytes, bool]] = (), budget: int = BUDGET_MAX
+) -> Timed:
+    """One call from fresh memory and empty stores; `extra` are more regions, with rights."""
+    context = bytearray(kernel.context)
+    regions = [(bytearray(content), writable) for content, writable in extra]
+    memory = build_memory(kernel.program, kernel.program.fresh_data(), context, extra=regions)
+    run = Run(
+        memory=memory,
+        call_helper=helpers.gate(memory, _services(), HELPERS),
+        budget=budget,
+        r1=CONTEXT_BASE if context else 0,
+        r2=len(context),
+    )
+    start = perf_counter()
+    outcome = engine.run(kernel.program, run)
+    return Timed(outcome, perf_counter() - start)
+
+
+def checked(engine: Engine, kernel: Kernel, *, extra: Sequence[tuple[bytes, bool]] = ()) -> Timed:
+    """The same. Raises WrongResultError when the result is not the kernel's."""
+    timed = call(engine, kernel, extra=extra)
+    outcome = timed.outcome
+    if outcome.r0 != kernel.expected:
+        found = f"returned {outcome.r0}" if outcome.fault is None else str(outcome.fault)
+        raise WrongResultError(
+            f"{kernel.name} over {kernel.bytes} bytes on {engine.name}: {found}, not {kernel.expected}",
+            where=kernel.name,
+        )
+    return timed
+
+
+def _services() -> helpers.Services:
+    return helpers.Services(
+        local=MemoryStore(),
+        shared=MemoryStore(),
+        clock=MonotonicClock(),
+        console=Output(),
+        warn=lambda _text: None,
+    )

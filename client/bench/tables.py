@@ -1,0 +1,116 @@
+"""Rows as tables for people, with the engines beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+from statistics import geometric_mean
+from typing import Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from client.bench.engines import REFERENCE
+from client.bench.settings import Row
+from client.text import duration
+
+_WIDTH: Final = 160
+_HEAVY: Final = 1000
+"""Instructions of a call from which on an engine's speed counts, not what is around it."""
+
+
+def engines(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each kernel and length, a group of columns for each engine."""
+    names = list(dict.fromkeys(row["engine"] for row in rows))
+    shown = _table("KERNEL", *_numbers("BYTES", "INSNS"))
+    for name in names:
+        short = name.upper()
+        titles = [f"{short} M/s", "SPREAD", *([] if name == REFERENCE else ["RATIO"]), "PREPARE", "FIRST"]
+        _add_columns(shown, titles)
+    for (kernel, size), group in _grouped(rows, "kernel", "bytes"):
+        cells = [kernel, str(size), str(group[0]["instructions"])]
+        for row in group:
+            cells += _engine_cells(row)
+        shown.add_row(*cells)
+    yield from _lines(shown)
+    yield "M/s: million eBPF instructions a second. RATIO: to switch, median of the rounds' ratios."
+    yield "PREPARE: µs per instruction of the program. FIRST: the first call of a program just loaded."
+    for name in names:
+        yield from _summary(name, [row for row in rows if row["engine"] == name])
+
+
+def _summary(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    """What the ratios come to; of helper-bound and very short programs apart, which show something else."""
+    heavy = [row for row in rows if row["instructions"] >= _HEAVY and not row["helper_bound"]]
+    if name == REFERENCE or not heavy:
+        return
+    mean = geometric_mean(row["ratio"] for row in heavy)
+    least = min(heavy, key=lambda row: row["ratio"])
+    yield (
+        f"{name}: {mean:.1f} times as fast as {REFERENCE} in the geometric mean of {len(heavy)} "
+        f"compute kernels, {least['ratio']:.1f} times at least ({least['kernel']} {least['bytes']})"
+    )
+    bound = [f"{row['ratio']:.1f} ({row['kernel']})" for row in rows if row["helper_bound"]]
+    if bound:
+        yield f"{name}, bound by helpers: {', '.join(bound)}"
+
+
+def _engine_cells(row: Row) -> list[str]:
+    ratio = [] if row["engine"] == REFERENCE else [f"{row['ratio']:.1f}"]
+    return [
+        f"{row['insn_per_s'] / 1e6:.2f}",
+        _spread(row),
+        *ratio,
+        f"{row['prepare_us_per_insn']:.1f}",
+        duration(row["first_call_seconds"]),
+    ]
+
+
+def regions(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each place and engine, a column for each number of regions; and the slope."""
+    counts = sorted({row["regions"] for row in rows})
+    shown = _table(
+        "ENGINE", "PLACE", *_numbers(*(str(count) for count in counts), f"{counts[-1]} / {counts[0]}")
+    )
+    for (engine, place), group in _grouped(rows, "engine", "place"):
+        seconds = {row["regions"]: row["seconds"] for row in group}
+        each = [f"{seconds[count] / group[0]['accesses'] * 1e9:.0f}" for count in counts]
+        shown.add_row(engine, place, *each, f"{seconds[counts[-1]] / seconds[counts[0]]:.2f}")
+    yield from _lines(shown)
+    yield "ns for an access and its share of the loop, by the number of extra regions."
+
+
+def _spread(row: Row) -> str:
+    """How far the slowest and the fastest round are from the median."""
+    far = max(row["seconds_max"] - row["seconds"], row["seconds"] - row["seconds_min"])
+    return f"±{far / row['seconds'] * 100:.0f} %"
+
+
+def _numbers(*titles: str) -> tuple[str, ...]:
+    return tuple(f">{title}" for title in titles)
+
+
+def _table(*titles: str) -> Table:
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in titles:
+        shown.add_column(title.removeprefix(">"), justify="right" if title.startswith(">") else "left")
+    return shown
+
+
+def _add_columns(shown: Table, titles: Iterable[str]) -> None:
+    for title in titles:
+        shown.add_column(title, justify="right")
+
+
+def _grouped(rows: Sequence[Row], *names: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    yield from groups.items()
+
+
+def _lines(shown: Table) -> Iterator[str]:
+    out = StringIO()
+    Console(file=out, width=_WIDTH, color_system=None).print(shown)
+    yield from (line.rstrip() for line in out.getvalue().rstrip().splitlines())
