@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from client.addressing import Addresses
+from client.anatomy import describe
 from client.image import Packaged, layout_name, with_lines
 from device.vm import disasm, helpers
 from device.vm.memory import DATA_BASE, RODATA_BASE
@@ -47,10 +49,15 @@ class Dump:
             for index, function in enumerate(self.program.functions)
         ]
 
+    def header(self) -> dict[str, Any]:
+        """What the image says of itself before its contents; empty for bare text."""
+        return describe(self.packaged.image, self.program)
+
     def lines(self) -> list[disasm.DisassembledLine]:
-        """The disassembly, with the names of helpers."""
+        """The disassembly, with the names of helpers, and what lies at the addresses that are loaded."""
         names = {number: helper.name for number, helper in helpers.HELPERS.items()}
-        return disasm.disassemble(self.program, helpers=names)
+        addresses = Addresses.of(self.program, self.packaged.object)
+        return [addresses.annotate(line) for line in disasm.disassemble(self.program, helpers=names)]
 
     def to_map(self) -> dict[str, Any]:
         """What JSON shows."""
@@ -61,6 +68,7 @@ class Dump:
             "digest": self.packaged.digest.hex(),
             "tag": self.packaged.tag,
             "entry": self.program.entry,
+            "header": self.header(),
             "sections": self.sections(),
             "functions": self.functions(),
             "rodata": self.program.rodata,

@@ -69,8 +69,12 @@ def dump_command(ui: Ui, file: Path, layout: str | None) -> int:
 
 
 def _dump_lines(dump: Dump) -> Iterator[str]:
+    from client.anatomy import header_lines
+
     facts = dump.to_map()
-    yield from block({key: facts[key] for key in ("name", "layout", "size", "digest")})
+    header = {key: escape(text) for key, text in header_lines(facts["header"]).items()}
+    shown = {key: facts[key] for key in ("name", "layout", "size", "digest")}
+    yield from block({**shown, **header})
     yield ""
     sections = [
         (item["name"], None if item["address"] is None else f"0x{item['address']:08x}", item["size"])
