@@ -16,9 +16,9 @@ from device.errors import MalformedRequest, MicroBpfError
 from device.storage.stores import MemoryStore
 from device.vm import engines, helpers
 from device.vm.faults import Fault
-from device.vm.memory import CONTEXT_BASE, MAX_EXTRA_REGIONS, MAX_REGION_BYTES
 from device.vm.profiles import UBPF, Profile, adapt
-from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control, Engine, Outcome, Run, build_memory
+from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control, Engine, Outcome
+from device.vm.setup import check_sizes, set_up
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Bench:
         return cls(packaged, packaged.program.fresh_data(), services, output, profile)
 
     async def run(self, request: ExecRequest) -> ExecAnswer:
-        """Run as a device would (api.md, run request). Raises ProgramFault, and MalformedRequest."""
+        """Run as a device would (api.md, run request). Raises ProgramFault, and RequestError."""
         check(request)
         control = Control(monotonic() + request.timeout_ms / 1000)
         try:
@@ -122,18 +122,18 @@ class Bench:
         extra: list[tuple[bytearray, bool]],
     ) -> tuple[Outcome, float]:
         program = adapt(self.packaged.program, self.profile)
-        memory = build_memory(
-            program, self.data, context, context_writable=request.context_writable, extra=extra
-        )
-        gate = helpers.gate(memory, self.services, helpers.profile_helpers(self.profile), request.helpers)
-        run = Run(
-            memory=memory,
-            call_helper=gate,
+        run = set_up(
+            program,
+            self.data,
+            self.services,
+            helpers.profile_helpers(self.profile),
+            allowed=request.helpers,
+            context=context,
+            context_writable=request.context_writable,
+            extra=extra,
             budget=request.budget or BUDGET_DEFAULT,
-            r1=CONTEXT_BASE if context else 0,
-            r2=len(context),
             control=control,
-            rules=self.profile.rules,
+            profile=self.profile,
         )
         start = perf_counter()
         outcome = engine.run(program, run)
@@ -150,11 +150,7 @@ class Bench:
 
 
 def check(request: ExecRequest) -> None:
-    """Refuse what a device refuses with the request. Raises MalformedRequest."""
-    sizes = [len(request.context or b""), *(len(region.bytes) for region in request.regions)]
-    if max(sizes) > MAX_REGION_BYTES:
-        raise MalformedRequest(f"a region of more than {MAX_REGION_BYTES} bytes", where="regions")
-    if len(request.regions) > MAX_EXTRA_REGIONS:
-        raise MalformedRequest(f"more than {MAX_EXTRA_REGIONS} regions", where="regions")
+    """Refuse what a device refuses with the request. Raises TooLarge, and MalformedRequest."""
+    check_sizes(request.context or b"", [region.bytes for region in request.regions])
     if request.budget is not None and request.budget > BUDGET_MAX:
         raise MalformedRequest(f"a budget above {BUDGET_MAX}", where="budget")

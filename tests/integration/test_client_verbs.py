@@ -301,6 +301,14 @@ class TestLocally:
         (entry,) = live.results("run", OBJECTS / "counter.o", "--repeat", "3")
         assert entry["result"]["r0_signed"] == 3
 
+    def test_what_is_too_large_is_too_large_here_and_there(self, live: LiveFleet) -> None:
+        deployed(live.add("otter"), "hello")
+        regions = ["--region", "00"] * 17
+        (here,) = live.results("run", OBJECTS / "hello.o", *regions, code=1)
+        (there,) = live.results("exec", *regions, code=1)
+        for field in ("code", "where", "detail"):
+            assert here["error"][field] == there["error"][field], field
+
     def test_a_deadline(self, live: LiveFleet) -> None:
         (entry,) = live.results(
             "run", OBJECTS / "endless_loop.o", "--timeout", "0.05", "--budget", str(2**32 - 1), code=1
