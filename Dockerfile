@@ -18,6 +18,7 @@ COPY device device
 COPY fileserver fileserver
 COPY client client
 COPY examples examples
+COPY benchmarks/kernels benchmarks/kernels
 RUN pip install --no-deps . && mkdir /app && mv examples /app/ && rm -rf /src
 
 # The directories exist with the right owner, so that volumes mounted over them inherit it.

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test check lint types test-docker nightly fuzz keys clean
+.PHONY: install demo test check lint types test-docker nightly fuzz bench keys clean
 
 install: $(STAMP)
 
@@ -40,6 +40,10 @@ nightly: $(STAMP)
 SECONDS := 60
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.property.differential --seconds $(SECONDS)
+
+# The evaluation, on this machine: tables, and results.json. `client bench SECTION --quick` for less.
+bench: $(STAMP)
+	$(BIN)/client bench
 
 # A key pair for a client on the host; the devices of docker-compose.yml trust it through MICROBPF_TRUSTED.
 keys: keys/trusted/operator.pem.pub
