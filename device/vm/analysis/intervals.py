@@ -43,8 +43,12 @@ WORD: Final[Value] = (0, MASK32, NOWHERE)
 _SIGN: Final = {32: 1 << 31, 64: 1 << 63}
 
 _WAKEUP: Final = 0x61
-_ROUNDS: Final = 3
-"""Visits of a loop's header before its bounds are widened."""
+_PATIENCE: Final = (1, 2, 4)
+"""Visits of a loop's header up to which bounds are joined as they are, then widened to what the unit compares
+with, then to the borders of types and of the map; later, to what 32 or 64 bits can hold."""
+
+_BORDERS: Final = (0, 1, 0xFF, 0xFFFF, MAP_START, MAP_END, 2**31 - 1, MASK32, 2**63 - 1, MASK64)
+_WORDS: Final = (0, MASK32, MASK64)
 
 
 def constant(value: int) -> Value:
@@ -267,7 +271,7 @@ def solve(unit: Unit, shape: Structure, entry: State, data_base: int) -> list[St
                 heappush(pending, target)
                 continue
             visits[target] += back
-            joined = _join(known, outgoing, limits if back and visits[target] > _ROUNDS else None)
+            joined = _join(known, outgoing, _widening(visits[target], limits) if back else None)
             if back and target in counters:
                 joined = _counted(entering[target], joined, counters[target])
             if joined != known:
@@ -367,14 +371,24 @@ def _counted(entering: State, state: State, counters: Counters) -> State:
 
 
 def _limits(blocks: Iterable[Block]) -> list[int]:
-    """Where widening stops: the borders of types and of the map, and what the unit compares with."""
-    limits = {0, 1, 0xFF, 0xFFFF, MAP_START, MAP_END, 2**31 - 1, MASK32, 2**63 - 1, MASK64}
+    """Where widening stops first: the borders, and what the unit compares with."""
+    limits = set(_BORDERS)
     for block in blocks:
         if block.end == TEST:
             _, _, _, mask, _, _, _, imm, from_register = block.steps[-1][1]
             if not from_register:
                 limits.update(((imm & mask) - 1 & MASK64, imm & mask, (imm & mask) + 1 & MASK64))
     return sorted(limits)
+
+
+def _widening(visits: int, limits: Sequence[int]) -> Sequence[int] | None:
+    """Where a bound that still moves at this visit of its header stops next."""
+    exact, compared, borders = _PATIENCE
+    if visits <= exact:
+        return None
+    if visits <= compared:
+        return limits
+    return _BORDERS if visits <= borders else _WORDS
 
 
 def _edges(block: Block, state: State) -> Iterable[tuple[int, State]]:

@@ -7,7 +7,7 @@ needs no carry into it. r10 is never written and is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from device.vm.analysis.lift import Block, Unit
@@ -154,7 +154,7 @@ def _behind(block: Block, starts: list[int]) -> int:
     return live
 
 
-def entering(unit: Unit, ends: list[int], needs_of: CallNeeds, returned: int) -> int:
+def entering(unit: Unit, ends: Sequence[int], needs_of: CallNeeds, returned: int) -> int:
     """What is live where the unit begins."""
     live = ends[0]
     for _, step in reversed(unit.blocks[0].steps):
@@ -165,12 +165,14 @@ def entering(unit: Unit, ends: list[int], needs_of: CallNeeds, returned: int) ->
 def around_calls(units: Mapping[int, Unit]) -> tuple[dict[int, int], int]:
     """For functions by their first slot: what each reads of its caller; and what callers read of theirs.
 
+    Where there is no local call nobody asks, and all sets are empty.
+
     The second is one set for the whole program: every argument register that is read behind some local call.
     Compilers read none, so that returns carry nothing but r0.
     """
     needs = dict.fromkeys(units, 0)
     returned = 0
-    changed = True
+    changed = any(_calls(unit) for unit in units.values())
     while changed:
         changed = False
         for start, unit in units.items():
@@ -182,6 +184,10 @@ def around_calls(units: Mapping[int, Unit]) -> tuple[dict[int, int], int]:
                 returned |= behind
                 changed = True
     return needs, returned
+
+
+def _calls(unit: Unit) -> bool:
+    return any(step[0] == CALL_LOCAL for block in unit.blocks for _, step in block.steps)
 
 
 def _behind_calls(unit: Unit, ends: list[int], needs_of: CallNeeds, returned: int) -> int:

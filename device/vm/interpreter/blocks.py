@@ -270,8 +270,10 @@ class BlockWriter:
         low, high, _ = self._registers.state[register]
         if low == high and value.site is None:
             return number(low)
+        if low <= value.low and high >= value.high:
+            return value
         low, high = max(low, value.low), min(high, value.high)
-        return replace(value, low=low, high=high) if low <= high else value
+        return value.bounded(low, high) if low <= high else value
 
     def _alu(self, step: Step, _site: Site) -> dict[int, Text]:
         _, sem, width, mask, dst, src, _, imm, from_register = step

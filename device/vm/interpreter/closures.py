@@ -44,18 +44,22 @@ Closure = Callable[[list[int], Machine], int]
 class Closures:
     """The closures of one text, by slot; `code[slots]` stands for running past the end."""
 
-    __slots__ = ("_data_base", "_text", "code", "slots")
+    __slots__ = ("_data_base", "_steps", "_text", "code", "slots")
 
     def __init__(self, text: bytes, data_base: int) -> None:
         self._text = text
         self._data_base = data_base
+        self._steps: dict[int, Step] = {}
         self.slots = len(text) // SLOT_SIZE
         self.code: list[Closure] = [partial(self._first, pc) for pc in range(self.slots)]
         self.code.append(_past_the_end)
 
     def step(self, pc: int) -> Step:
         """The decoded instruction at a slot inside the text; raises GuestFault where there is none."""
-        return decode_step(self._text, pc)
+        step = self._steps.get(pc)
+        if step is None:
+            step = self._steps[pc] = decode_step(self._text, pc)
+        return step
 
     def build(self, pc: int) -> Closure:
         """The closure of the instruction at `pc`; one that raises where there is none."""

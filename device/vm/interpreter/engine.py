@@ -129,8 +129,9 @@ class Prepared:
         """Make the unit that is entered at `pc` with these registers, if one can be."""
         translation = self.translation
         if translation is None:
-            text, entry, data_base, frame_size, frames = self._key
-            translation = self.translation = Translation(text, entry, data_base, frame_size, frames)
+            _, entry, data_base, frame_size, frames = self._key
+            decode, slots = self.closures.step, self.closures.slots
+            translation = self.translation = Translation(decode, slots, entry, data_base, frame_size, frames)
             self._set_traps(translation)
         if pc in translation.entries and not translation.make(translation.entry_at(pc, registers)):
             self.closures.code[pc] = self.originals[pc]

@@ -58,6 +58,10 @@ class Text:
         """With its value, as part of another expression."""
         return f"({self.exact})" if self.loose else self.inner
 
+    def bounded(self, low: int, high: int) -> Text:
+        """With other bounds."""
+        return Text(self.text, low, high, self.reads, self.loose, self.bits, self.atom, self.site)
+
     @property
     def is_constant(self) -> bool:
         """Whether only one value is possible."""
@@ -80,8 +84,8 @@ def cut(value: Text, width: int) -> Text:
     if not value.loose and value.high <= mask:
         return value
     if value.loose and value.loose <= width:
-        return replace(value, text=value.exact, loose=0, atom=False, bits=value.loose)
-    return replace(value, text=f"{value.inner} & {mask}", low=0, high=mask, loose=0, atom=False, bits=width)
+        return Text(value.exact, value.low, value.high, value.reads, bits=value.loose, site=value.site)
+    return Text(f"{value.inner} & {mask}", 0, mask, value.reads, bits=width, site=value.site)
 
 
 def _made(text: str, a: Text, b: Text | None, low: int, high: int, loose: int, bits: int) -> Text:
@@ -116,9 +120,10 @@ def _narrowed(value: Text, width: int) -> Text:
         if value.loose <= width:
             return value
         return replace(value, loose=width, low=0, high=_MASK[width])
-    if value.high <= _MASK[width]:
+    mask = _MASK[width]
+    if value.high <= mask:
         return value
-    return replace(value, loose=width, low=0, high=_MASK[width])
+    return Text(value.text, 0, mask, value.reads, width, value.bits, value.atom, value.site)
 
 
 def _fits(a: Text, b: Text, width: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from device.vm.analysis import liveness
 from device.vm.analysis.intervals import State
-from device.vm.analysis.lift import Unit, lift
+from device.vm.analysis.lift import Decode, Unit, lift
 from device.vm.analysis.liveness import BOTH
 from device.vm.analysis.structure import shape
 from device.vm.arithmetic import OPERATIONS
@@ -26,7 +26,6 @@ from device.vm.decode import (
     LOAD_SIGNED,
     STORE,
     Step,
-    decode_step,
 )
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.interpreter.blocks import Callees
@@ -35,13 +34,14 @@ from device.vm.interpreter.machine import LOST, Elsewhere, Left, Short
 from device.vm.interpreter.units import (
     Entry,
     Kinds,
+    Part,
     Surroundings,
     any_kinds,
     kinds_at_call,
     kinds_of,
     translate,
 )
-from device.vm.isa import FRAME_POINTER, SLOT_SIZE, Sem
+from device.vm.isa import FRAME_POINTER, Sem
 
 VARIANTS: Final = 4
 """Entries at one slot with different knowledge; further ones share one that knows nothing."""
@@ -51,6 +51,9 @@ UNITS: Final = 256
 
 WRONG_GUESSES: Final = 32
 """How often an access may miss the region that was guessed before its unit is written without the guess."""
+
+REWRITES: Final = 8
+"""Times that a program is written anew for a wrong guess; then all guesses are given up."""
 
 SLEEP: Final = 0x61
 """The helper that renews the budget and that others may change .data during: the exact tier calls it."""
@@ -75,9 +78,11 @@ class Translation:
     Any number of threads may call `find` and the functions; `make` is for one at a time.
     """
 
-    def __init__(self, text: bytes, entry: int, data_base: int, frame_size: int, frames: int) -> None:
-        self._text = text
-        self._slots = len(text) // SLOT_SIZE
+    def __init__(
+        self, decode: Decode, slots: int, entry: int, data_base: int, frame_size: int, frames: int
+    ) -> None:
+        self._decode_step = decode
+        self._slots = slots
         self._refused: set[int] = set()
         functions = self._functions(entry)
         self._needs, returned = liveness.around_calls(functions)
@@ -86,14 +91,16 @@ class Translation:
         self._names: dict[Entry, str] = {}
         self._variants: dict[int, int] = {}
         self._made = 0
+        self._rewrites = 0
         self._misses: dict[int, int] = {}
         self._distrusted: set[int] = set()
         self._space: dict[str, Any] = _space()
-        callees = Callees(self._needs.__getitem__, self.returned, self._callee)
-        self._around = Surroundings(frame_size, frames, data_base, callees, self._distrusted)
+        self._callees = Callees(self._needs.__getitem__, self.returned, self._callee)
+        self._around = Surroundings(frame_size, frames, data_base, self._callees, self._distrusted)
         self._waiting: list[Entry] = []
         self._lock = Lock()
-        self.entries = self._find_entries(functions, callees)
+        self._parts = {start: self._part(unit) for start, unit in functions.items()}
+        self.entries = self._find_entries()
 
     # What is there
 
@@ -117,7 +124,7 @@ class Translation:
 
     def _decode(self, pc: int) -> Step:
         """The step at a slot; raises GuestFault where the exact tier is to go on."""
-        step = decode_step(self._text, pc)
+        step = self._decode_step(pc)
         case, target = step[0], step[6]
         if case == CALL_LOCAL and (not 0 <= target < self._slots or target in self._refused):
             raise GuestFault(FaultCode.ILLEGAL_CALL, "a call that is not translated")
@@ -125,15 +132,17 @@ class Translation:
             raise GuestFault(FaultCode.ILLEGAL_CALL, "a helper that is not called from here")
         return step
 
-    def _find_entries(self, functions: Mapping[int, Unit], callees: Callees) -> dict[int, int]:
+    def _part(self, unit: Unit) -> Part:
+        ends = liveness.solve(unit, self._callees.needs, self._callees.returned_halves)
+        return Part(unit, shape(unit.blocks), ends)
+
+    def _find_entries(self) -> dict[int, int]:
         entries: dict[int, int] = {}
-        for unit in functions.values():
-            ends = liveness.solve(unit, callees.needs, callees.returned_halves)
-            for number in {0, *shape(unit.blocks).headers}:
-                block = unit.blocks[number]
-                live = ends[number]
+        for part in self._parts.values():
+            for number in {0, *part.shape.headers}:
+                block, live = part.unit.blocks[number], part.live[number]
                 for _, step in reversed(block.steps):
-                    live = liveness.before(step, live, callees.needs, callees.returned_halves)
+                    live = liveness.before(step, live, self._callees.needs, self._callees.returned_halves)
                 entries[block.start] = entries.get(block.start, 0) | live
         return entries
 
@@ -158,16 +167,18 @@ class Translation:
 
     def missed(self, pc: int) -> bool:
         """An access at `pc` was left to the exact tier; whether the guess about it was given up now."""
-        if not 0 <= pc < self._slots or decode_step(self._text, pc)[0] not in _ACCESSES:
+        if not 0 <= pc < self._slots or self._decode_step(pc)[0] not in _ACCESSES:
             return False
         with self._lock:
             self._misses[pc] = self._misses.get(pc, 0) + 1
             if self._misses[pc] < WRONG_GUESSES or pc in self._distrusted:
                 return False
-            self._distrusted.add(pc)
+            self._rewrites += 1
+            self._distrusted.update((pc,) if self._rewrites < REWRITES else range(self._slots))
             self._ready.clear()
             self._names.clear()
             self._variants.clear()
+            self._space = _space()  # functions that still run keep theirs
             return True
 
     def _limited(self, start: int, kinds: Kinds) -> Entry:
@@ -191,10 +202,13 @@ class Translation:
 
     def _make(self, entry: Entry) -> None:
         name = self._names[entry]
-        unit = lift(self._decode, self._slots, entry.start)
-        if unit is None:
-            raise AssertionError("a part of a function that was small enough")
-        made = translate(name, entry, unit, self._around)
+        part = self._parts.get(entry.start)
+        if part is None:
+            unit = lift(self._decode, self._slots, entry.start)
+            if unit is None:
+                raise AssertionError("a part of a function that was small enough")
+            part = self._parts[entry.start] = self._part(unit)
+        made = translate(name, entry, part, self._around)
         code: CodeType = compile(made.text, "<translated program>", "exec", dont_inherit=True)
         self._space[f"sites_{name}"] = made.sites
         exec(code, self._space)  # noqa: S102 - only integers and the identifiers of this package

@@ -10,7 +10,7 @@ from device.vm.analysis import intervals, liveness
 from device.vm.analysis.intervals import ANY, NOWHERE, WORD, State, Value
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.liveness import BOTH
-from device.vm.analysis.structure import Structure, shape
+from device.vm.analysis.structure import Structure
 from device.vm.decode import MASK32
 from device.vm.interpreter.access import Access
 from device.vm.interpreter.blocks import BlockWriter, Callees, Frames
@@ -111,17 +111,25 @@ class Surroundings:
         return self.frame_size * self.frames
 
 
-def translate(name: str, entry: Entry, unit: Unit, around: Surroundings) -> Translated:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known of a unit wherever it is entered: its shape, and the halves live behind each block."""
+
+    unit: Unit
+    shape: Structure
+    live: Sequence[int]
+
+
+def translate(name: str, entry: Entry, part: Part, around: Surroundings) -> Translated:
     """Write the function of a unit that begins at `entry`."""
-    callees = around.callees
-    live = liveness.solve(unit, callees.needs, callees.returned_halves)
-    needed = liveness.entering(unit, live, callees.needs, callees.returned_halves)
-    found = shape(unit.blocks)
-    states = intervals.solve(unit, found, entry.state(around.frame_size, around.stack_size), around.data_base)
-    facts = Facts(states, live, segments(unit, found))
-    lines = _write(FlowWriter.nested, unit, found, facts, around) if found.structured else None
+    unit, callees = part.unit, around.callees
+    needed = liveness.entering(unit, part.live, callees.needs, callees.returned_halves)
+    state = entry.state(around.frame_size, around.stack_size)
+    states = intervals.solve(unit, part.shape, state, around.data_base)
+    facts = Facts(states, part.live, segments(unit, part.shape))
+    lines = _write(FlowWriter.nested, part, facts, around) if part.shape.structured else None
     if lines is None:
-        lines = _write(FlowWriter.dispatching, unit, found, facts, around)
+        lines = _write(FlowWriter.dispatching, part, facts, around)
     if lines is None:
         raise AssertionError("the dispatching form is as deep as the logarithm of the blocks")
     parameters = tuple(register for register in range(FRAME_POINTER) if needed & BOTH[register])
@@ -131,7 +139,7 @@ def translate(name: str, entry: Entry, unit: Unit, around: Surroundings) -> Tran
 
 
 def _write(
-    form: Callable[[FlowWriter], None], unit: Unit, found: Structure, facts: Facts, around: Surroundings
+    form: Callable[[FlowWriter], None], part: Part, facts: Facts, around: Surroundings
 ) -> Lines | None:
     """The unit's statements in one of the two forms; None when that form is nested too deeply."""
     lines = Lines()
@@ -139,7 +147,7 @@ def _write(
     frames = Frames(around.frame_size, STACK_TOP - around.stack_size + around.frame_size)
     blocks = BlockWriter(lines, access, around.callees, frames, around.data_base)
     try:
-        form(FlowWriter(lines, blocks, unit, found, facts))
+        form(FlowWriter(lines, blocks, part.unit, part.shape, facts))
     except TooDeep:
         return None
     return lines
