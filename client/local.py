@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from statistics import median
 from time import monotonic, perf_counter
+from typing import Final
 
 from client.faults import program_fault
 from client.image import Packaged, with_lines
 from client.results import Outcome as Result
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
 from device.errors import MalformedRequest, MicroBpfError
+from device.peripherals import Signal, make_board
 from device.storage.stores import MemoryStore
 from device.vm import engines, helpers
 from device.vm.faults import Fault
@@ -43,6 +45,23 @@ class MonotonicClock:
         return int((monotonic() - self.start) * 1_000_000)
 
 
+def sleeper(control: Control) -> Callable[[int], None]:
+    """Services.pause on this machine's own time: a kill or the run's deadline ends it with GuestFault."""
+
+    def pause(us: int) -> None:
+        control.check()
+        left = us / 1_000_000
+        if control.deadline is not None:
+            left = min(left, max(control.deadline - monotonic(), 0) + _PAST_S)
+        control.stopped.wait(left)
+        control.check()
+
+    return pause
+
+
+_PAST_S: Final = 0.001
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A program with its memory and stores, as they would lie in a slot of `profile`."""
@@ -59,12 +78,19 @@ class Bench:
         packaged: Packaged,
         *,
         profile: Profile = UBPF,
+        signals: Mapping[str, Signal] | None = None,
         warn: Callable[[str], None] = lambda _text: None,
     ) -> Bench:
-        """A slot as it is after a deploy."""
-        output = Output()
+        """A slot as it is after a deploy, on a board with these inputs."""
+        output, clock = Output(), MonotonicClock()
         services = helpers.Services(
-            local=MemoryStore(), shared=MemoryStore(), clock=MonotonicClock(), console=output, warn=warn
+            local=MemoryStore(),
+            shared=MemoryStore(),
+            clock=clock,
+            console=output,
+            warn=warn,
+            board=make_board("native", clock.now_us, signals),
+            sound_class=profile.sound_class,
         )
         return cls(packaged, packaged.program.fresh_data(), services, output, profile)
 
@@ -125,7 +151,7 @@ class Bench:
         run = set_up(
             program,
             self.data,
-            self.services,
+            replace(self.services, pause=sleeper(control)),
             helpers.profile_helpers(self.profile),
             allowed=request.helpers,
             context=context,
