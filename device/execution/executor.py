@@ -167,6 +167,14 @@ class Executor:
         """Which workers have a job."""
         return self._jobs.occupied
 
+    async def load_stored(self, *numbers: int) -> None:
+        """Load the stored programs that nobody has needed since the start, of these slots, or of all.
+
+        `slot_info` would do so itself, but on the event loop. Raises NotFound.
+        """
+        for slot in map(self._slot, numbers) if numbers else self._slots:
+            await self._load_stored(slot, Spent())
+
     def slot_info(self, number: int, *, fetching: bool = False) -> SlotInfo:
         """What GET /slots/{n} says; `fetching` when an update for the slot is under way. Raises NotFound."""
         slot = self._slot(number)

@@ -99,7 +99,8 @@ class DeviceSite(BoundedSite):
         self._watched = {job: self._watched[job] for job in watched}
         return self._watched.setdefault(number, JobResource(self.transfers, number, executor))
 
-    def _infos(self) -> tuple[SlotInfo, ...]:
+    async def _infos(self) -> tuple[SlotInfo, ...]:
+        await self._parts.executor.load_stored()
         return tuple(self._parts.slot_info(number) for number in range(self._parts.slots))
 
     def _put(self, path: str, resource: BoundedResource) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from aiocoap import Code, Message
@@ -25,13 +25,13 @@ class SlotsResource(MapResource):
     rt = "micro-bpf.slots"
     observable = True
 
-    def __init__(self, transfers: Transfers, infos: Callable[[], tuple[SlotInfo, ...]]) -> None:
+    def __init__(self, transfers: Transfers, infos: Callable[[], Awaitable[tuple[SlotInfo, ...]]]) -> None:
         super().__init__(transfers)
         self._infos = infos
 
     async def render_get(self, request: Message) -> Message:
         """All slots."""
-        return answer(SlotList(self._infos()), answer_format(request))
+        return answer(SlotList(await self._infos()), answer_format(request))
 
 
 class SlotResource(MapResource):
@@ -50,6 +50,7 @@ class SlotResource(MapResource):
 
     async def render_get(self, request: Message) -> Message:
         """What is in the slot."""
+        await self._executor.load_stored(self._number)
         return answer(self._info(self._number), answer_format(request))
 
     async def render_delete(self, request: Message) -> Message:  # noqa: ARG002  # as the others

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest
 from aiocoap import Code
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from device.execution.programs import Prepared
 from device.node import NodeLimits
 from device.storage.disk import RealDisk
 from device.suit.build import Description, build_manifest, sign_manifest
@@ -280,6 +282,31 @@ async def test_slots_and_number_survive_a_restart(tmp_path: Path) -> None:
         assert {**before, "runs": 0, "mean_us": None} == {"mean_us": None, **after}
         assert (await bench.get("/suit/version")).value == "5"
         assert (await bench.execute(1)).value["r0_signed"] == 1
+
+
+@pytest.mark.parametrize("path", ["/slots", "/slots/1"])
+async def test_looking_at_stored_programs_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    async with device(state=tmp_path / "state") as bench:
+        await bench.install(1, SEVEN)
+    async with device(state=tmp_path / "state") as bench:
+        checker = bench.node.executor.checker
+        check, begun, go_on = checker.check, threading.Event(), threading.Event()
+
+        def slow(*arguments: Any) -> Prepared:
+            begun.set()
+            assert go_on.wait(5), "nothing else was answered while an image was checked"
+            return check(*arguments)
+
+        monkeypatch.setattr(checker, "check", slow)
+        asked = asyncio.create_task(bench.get(path))
+        await eventually(begun.is_set)
+        assert (await bench.get("/device")).code == "2.05"
+        go_on.set()
+        value = (await asked).value
+        slot = value if path == "/slots/1" else value["items"][1]
+        assert (slot["layout"], slot["digest"]) == ("text", sha256(SEVEN).digest())
 
 
 async def test_a_full_disk_keeps_the_old_program_and_the_next_update_works(
