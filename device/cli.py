@@ -121,16 +121,8 @@ def main(
     # Imported here: `device --help` has no use for CoAP and cryptography.
     import asyncio
 
-    from device.node import (
-        LIMIT_HELP,
-        SIGNAL_HELP,
-        NodeConfig,
-        Output,
-        helpers_of,
-        limits_of,
-        serve,
-        signals_of,
-    )
+    from device.node import LIMIT_HELP, NodeConfig, Output, helpers_of, limits_of, serve
+    from device.peripherals import SIGNAL_HELP, signals_of
     from device.transport import TIMINGS
 
     if "help" in limits:

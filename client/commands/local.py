@@ -107,11 +107,24 @@ def _dump_lines(dump: Dump) -> Iterator[str]:
 @click.option("--batch", metavar="FILE", help="One JSON request a line, `-` for stdin; one answer line each.")
 @layout_option
 @click.option("--profile", metavar="NAME", default="ubpf", help="Whose rules it runs under.  [default: ubpf]")
+@click.option(
+    "--signal",
+    "signals",
+    metavar="INPUT=SIGNAL",
+    multiple=True,
+    help="What the board senses, such as saul:1=250; as for `device`.",
+)
 @exec_options
 @output_options
 @framed
 def run_command(
-    ui: Ui, file: Path | None, batch: str | None, layout: str | None, profile: str, **run: Any
+    ui: Ui,
+    file: Path | None,
+    batch: str | None,
+    layout: str | None,
+    profile: str,
+    signals: tuple[str, ...],
+    **run: Any,
 ) -> int:
     """Run a program on this machine, without a device: same engines, same faults."""
     if (file is None) == (batch is None):
@@ -122,11 +135,12 @@ def run_command(
     from client.image import prepare
     from client.judge import profile_named
     from client.local import Bench
+    from device.peripherals import signals_of
 
     assert file is not None  # noqa: S101  # checked above
     request, rules = request_of(**run), profile_named(profile)
     packaged = prepare(file, layout, profile=rules, on_step=builds(ui))
-    bench = Bench.of(packaged, profile=rules, warn=ui.note)
+    bench = Bench.of(packaged, profile=rules, signals=signals_of(signals), warn=ui.note)
     outcome = loop.run(ui, bench.outcome(request))
     return ui.finish([outcome], answer_lines, fault_answer)
 

@@ -11,19 +11,16 @@ how many of them live in one process.
 
 from device.node.config import (
     LIMIT_HELP,
-    SIGNAL_HELP,
     NodeConfig,
     NodeLimits,
     helpers_of,
     limits_of,
-    signals_of,
 )
 from device.node.node import Node
 from device.node.process import Output, serve
 
 __all__ = [
     "LIMIT_HELP",
-    "SIGNAL_HELP",
     "Node",
     "NodeConfig",
     "NodeLimits",
@@ -31,5 +28,4 @@ __all__ = [
     "helpers_of",
     "limits_of",
     "serve",
-    "signals_of",
 ]

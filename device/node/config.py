@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from device.errors import ConfigError
-from device.peripherals import Signal, signal_of
+from device.peripherals import Signal
 from device.transport import LAN, Timing, parse_url
 from device.vm.loader import RAM_LIMIT
 from device.vm.profiles import PROFILES, UBPF
@@ -90,32 +90,6 @@ def limits_of(texts: Iterable[str]) -> NodeLimits:
     for text in texts:
         limits = limits.with_text(text)
     return limits
-
-
-def signals_of(texts: Iterable[str]) -> dict[str, Signal]:
-    """The inputs that `TARGET=SIGNAL` texts set, such as `saul:1=sine:234,20,60`. Raises ConfigError."""
-    signals = {}
-    for text in texts:
-        target, equals, signal = text.partition("=")
-        if not equals:
-            raise ConfigError(
-                f"{text[:60]!r} has no =", code="signal", where="--signal", hint="such as saul:1=250"
-            )
-        signals[target.strip()] = signal_of(signal)
-    return signals
-
-
-SIGNAL_HELP: Final = """Inputs:
-  saul:N             device N of the SAUL registry, if it is a sensor
-  adc:N              analog line N, 0 to 1023: 0 sound, 1 light, 2 keypad
-  pin:C13, pin:2/13  the level of a pin from outside, high unless 0
-Signals:
-  234                             always that
-  sine:MEAN,AMPLITUDE,SECONDS     up and down once in that time
-  walk:START,STEP,SECONDS[,SEED[,LEAST,MOST]]
-                                  STEP up, down or none each so many seconds
-  csv:FILE[,repeat]               lines `seconds,value`
-  fail                            a sensor that does not answer"""
 
 
 def helpers_of(text: str) -> tuple[int, ...]:

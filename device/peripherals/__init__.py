@@ -12,9 +12,10 @@ from device.peripherals.board import Board, BoardState, Reader
 from device.peripherals.boards import connect, make_board
 from device.peripherals.saul import Reading, SaulClass, SaulDevice, Unit
 from device.peripherals.signals import Constant, Failing, Series, Signal, Sine, Walk
-from device.peripherals.specs import signal_from, signal_of
+from device.peripherals.specs import SIGNAL_HELP, signal_from, signal_of, signals_of
 
 __all__ = [
+    "SIGNAL_HELP",
     "Board",
     "BoardState",
     "Constant",
@@ -32,4 +33,5 @@ __all__ = [
     "make_board",
     "signal_from",
     "signal_of",
+    "signals_of",
 ]

@@ -1,10 +1,6 @@
 """How people write signals: as text on a command line, as maps in requests.
 
-    234                           constant
-    sine:MEAN,AMPLITUDE,PERIOD_S
-    walk:START,STEP,INTERVAL_S[,SEED[,LEAST,MOST]]
-    csv:FILE                      lines `seconds,value`; csv:FILE,repeat begins again after the last
-    fail                          a sensor that fails
+    saul:1=sine:234,20,3600       SIGNAL_HELP has all inputs and signals
 
 In a map kind and parameters have names: {"kind": "sine", "mean": 234, "amplitude": 20, "period_s": 60}.
 """
@@ -13,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -56,6 +52,32 @@ def signal_of(text: str) -> Signal:
             error.detail, code="signal", where="--signal",
             hint="a number, sine:MEAN,AMPLITUDE,SECONDS, walk:START,STEP,SECONDS,SEED, csv:FILE or fail",
         ) from error  # fmt: skip
+
+
+def signals_of(texts: Iterable[str]) -> dict[str, Signal]:
+    """The inputs that `TARGET=SIGNAL` texts set, such as `saul:1=sine:234,20,60`. Raises ConfigError."""
+    signals = {}
+    for text in texts:
+        target, equals, signal = text.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"{text[:60]!r} has no =", code="signal", where="--signal", hint="such as saul:1=250"
+            )
+        signals[target.strip()] = signal_of(signal)
+    return signals
+
+
+SIGNAL_HELP: Final = """Inputs:
+  saul:N             device N of the SAUL registry, if it is a sensor
+  adc:N              analog line N, 0 to 1023: 0 sound, 1 light, 2 keypad
+  pin:C13, pin:2/13  the level of a pin from outside, high unless 0
+Signals:
+  234                             always that
+  sine:MEAN,AMPLITUDE,SECONDS     up and down once in that time
+  walk:START,STEP,SECONDS[,SEED[,LEAST,MOST]]
+                                  STEP up, down or none each so many seconds
+  csv:FILE[,repeat]               lines `seconds,value`
+  fail                            a sensor that does not answer"""
 
 
 def signal_from(value: Any) -> Signal:
