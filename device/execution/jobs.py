@@ -26,7 +26,8 @@ from device.execution.requests import not_run
 from device.execution.run import Result, Surroundings, Work, perform
 from device.execution.slot import Entry, Slot
 from device.execution.turn import RunControl, Turn
-from device.log import DeviceLog
+from device.log import DeviceLog, Level
+from device.vm.advice import describe
 from device.vm.faults import FaultCode
 from device.vm.ports import SleepingClock
 
@@ -201,6 +202,9 @@ class Jobs:
         fault = result.outcome.fault
         code = fault.code if fault else None
         job.state = "finished" if code is None else "killed" if code is FaultCode.KILLED else "faulted"
+        if fault is not None:
+            level: Level = "info" if code is FaultCode.KILLED else "warning"
+            self._log.add(level, f"job{job.number}", describe(fault.to_map()))
         self._assign()
         self._forget()
         self._on_change(job)

@@ -134,9 +134,13 @@ class Host:
 @asynccontextmanager
 async def host(**limits: int) -> AsyncIterator[Host]:
     clock, changes, held = BootClock(), list[int](), HeldEngine()
-    log, images, shared = DeviceLog(clock, capacity=5000), SlotTable(3), MemoryStore()
+    log, images, shared = (
+        DeviceLog(clock, capacity=5000),
+        SlotTable(3, limits.get("slot_size", 4096)),
+        MemoryStore(),
+    )
     pool = ShortRunPool()
-    engines: Mapping[str, Engine] = {"jit": held, "interpreter": BrokenEngine(), **ENGINES}
+    engines: Mapping[str, Engine] = {"jit": held, "broken": BrokenEngine(), **ENGINES}
     executor = Executor(
         images, shared, pool, log, clock,
         slots=3, limits=RunLimits(**limits), engines=engines, on_change=changes.append,
@@ -163,7 +167,7 @@ async def test_a_plain_run() -> None:
         await h.install(0, SEVEN)
         answer = await h.run()
         assert (answer.r0, answer.r0_signed) == ("0x0000000000000007", 7)
-        assert (answer.engine, answer.instructions, answer.runs) == ("switch", 2, 1)
+        assert (answer.engine, answer.instructions, answer.runs) == ("interpreter", 2, 1)
         assert (answer.context, answer.regions, answer.output, answer.cycles) == (None, (), "", None)
         assert answer.sizes.image == 16
         assert answer.helpers == tuple(sorted(profile_helpers(UBPF)))
@@ -692,7 +696,7 @@ async def test_a_bug_in_an_engine_costs_its_run_only() -> None:
         await h.install(0, example("counter"))
         for _ in range(6):
             with pytest.raises(ZeroDivisionError):
-                await h.run(engine="interpreter")
+                await h.run(engine="broken")
         assert h.executor.slot_info(0).state == "ready"
         assert (await h.run()).r0_signed == 1
 
