@@ -12,9 +12,8 @@ from typing import Final
 
 from device.errors import LoadError
 from device.vm import loader, writer
-from device.vm.isa import SLOT_SIZE
 from device.vm.layouts import reader, recast
-from device.vm.layouts.from_object import Written, from_object
+from device.vm.layouts.from_object import Written, check_text, from_object
 from device.vm.layouts.header import Parts
 from device.vm.layouts.style import Style, style_for
 from device.vm.program import Layout
@@ -98,13 +97,7 @@ def _of_linked(image: bytes, source: Layout, wish: Wish, style: Style) -> Conver
 
 
 def _parts_of_text(image: bytes) -> Parts:
-    if not image or len(image) % SLOT_SIZE:
-        raise LoadError(
-            f"the text has {len(image)} bytes, an instruction has {SLOT_SIZE}",
-            code="load-text",
-            where="image",
-            hint="give whole instructions",
-        )
+    check_text(image)
     parts = Parts(Layout.TEXT, image)
     recast.to_text(parts)
     return parts

@@ -75,6 +75,7 @@ def from_object(
     start = choose_entry(obj, linked, entry, lowest=style.lowest_entry)
     jump = jump_to(start)
     text = jump + bytes(linked.text)
+    check_text(text)
     parts = Parts(
         layout,
         text,
@@ -90,6 +91,17 @@ def from_object(
         helpers=helper_list(text, helpers) if layout is Layout.EXTENDED else b"",
     )
     return Written(parts, notes)
+
+
+def check_text(text: bytes) -> None:
+    """Refuse what no header can say the length of. Raises LoadError `load-text`."""
+    if not text or len(text) % SLOT_SIZE:
+        raise LoadError(
+            f"the text has {len(text)} bytes, an instruction has {SLOT_SIZE}",
+            code="load-text",
+            where="text",
+            hint="a program has one whole instruction at least",
+        )
 
 
 def name_table(names: Iterable[str], terminator: bytes) -> tuple[bytes, list[int]]:
