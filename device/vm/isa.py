@@ -423,11 +423,6 @@ class Instruction:
         return first.pack() + Slot(0, 0, 0, 0, high - ((high & 0x80000000) << 1)).pack()
 
 
-def raw_slots(text: bytes) -> list[Slot]:
-    """All whole slots of `text`, unchecked."""
-    return [Slot.parse(text, index) for index in range(len(text) // SLOT_SIZE)]
-
-
 def decode_at(text: bytes, index: int) -> Instruction | None:
     """The instruction at slot `index`, or None when its opcode is unknown or its second half is missing.
 

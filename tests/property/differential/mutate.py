@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from device.vm.isa import BY_OPCODE, SLOT_SIZE, Slot, raw_slots
+from device.vm.isa import BY_OPCODE, SLOT_SIZE, Slot
 from tests.property.differential.case import Case
 from tests.property.differential.statements import IMMEDIATES
 
@@ -26,7 +26,7 @@ def mutate(source: random.Random, case: Case) -> Case:
         return replace(case, text=case.text[: source.randrange(len(case.text) + 1)], entry=0)
     if kind < 0.23:
         return replace(case, entry=source.randrange(-1, len(case.text) // SLOT_SIZE + 2))
-    slots = raw_slots(case.text)
+    slots = [Slot.parse(case.text, index) for index in range(len(case.text) // SLOT_SIZE)]
     change: Callable[[random.Random, Slots], None] = source.choice((_field, _field, _field, _move, _bit))
     change(source, slots)
     return replace(case, text=b"".join(slot.pack() for slot in slots))
