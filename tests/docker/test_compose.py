@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,9 @@ CLIENT = Path(sys.executable).with_name("client")
 # Not the usual ports: a testbed of the person who runs the tests may be up.
 SERVER_PORT = "15683"
 IMAGE = "micro-bpf-fleet-test"
+GET_CORE = b"\x40\x01\x12\x34\xbb.well-known\x04core"
+"""GET /.well-known/core, confirmable, without a token: the listing is fifty times as long."""
+UNAUTHORIZED = 4 << 5 | 1
 SETTINGS = {
     "MICROBPF_SERVER_PORT": SERVER_PORT,
     "MICROBPF_DEVICE_PORTS": "15710-15759",
@@ -156,6 +160,14 @@ class TestTestbed:
             done = _run(str(CLIENT), "exec", "--slot", "0", "-d", published(index), "-o", "json")
             assert results(done.stdout)[0]["ok"]
 
+    def test_published_ports_are_no_reflectors(self) -> None:
+        for port in (int(SERVER_PORT), int(published(1).rpartition(":")[2])):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.settimeout(10)
+                stranger.sendto(GET_CORE, ("127.0.0.1", port))
+                answer = stranger.recv(2048)
+            assert (answer[1], len(answer) <= 3 * len(GET_CORE)) == (UNAUTHORIZED, True), port
+
     def test_ten_devices(self) -> None:
         compose("up", "-d", "--wait", "--wait-timeout", "120", "--scale", "device=10", "--no-recreate")
         wait_for_devices(10)
@@ -190,7 +202,7 @@ class TestTestbed:
             "none",
             "--user",
             "0",
-            "micro-bpf-fleet",
+            IMAGE,
             "find",
             "/",
             "-xdev",
