@@ -21,7 +21,6 @@ from device.vm.interpreter.machine import (
     Machine,
     Renewed,
     Short,
-    canonical,
     fresh_registers,
     shown,
 )
@@ -64,13 +63,14 @@ class InterpreterEngine:
 
     def run(self, program: Program, run: Run) -> Outcome:
         """Execute from the entry to exit or fault. Raises nothing that the program can cause."""
-        if run.budget > LARGEST_BUDGET or run.rules != PLAIN or not canonical(run.memory):
+        machine = Machine(run)
+        if run.budget > LARGEST_BUDGET or run.rules != PLAIN or not machine.canonical:
             return self._plain.run(program, run)
         try:
             check_text(program.text, program.entry)
         except GuestFault as fault:
             return Outcome(None, program.locate(fault.record(0)), 0)
-        return _Execution(self, self.prepared(program, run), program, run).outcome()
+        return _Execution(self, self.prepared(program, run), program, machine).outcome()
 
     def prepared(self, program: Program, run: Run) -> Prepared:
         """What the engine keeps of a program."""
@@ -131,7 +131,8 @@ class Prepared:
         if translation is None:
             _, entry, data_base, frame_size, frames = self._key
             decode, slots = self.closures.step, self.closures.slots
-            translation = self.translation = Translation(decode, slots, entry, data_base, frame_size, frames)
+            translation = Translation(decode, slots, entry, data_base, frame_size, frames)
+            self.translation = translation
             self._set_traps(translation)
         if pc in translation.entries and not translation.make(translation.entry_at(pc, registers)):
             self.closures.code[pc] = self.originals[pc]
@@ -159,18 +160,20 @@ def _trap(original: Closure, r: list[int], m: Machine) -> int:
 class _Execution:
     """One run. `executed` are the instructions up to `pc`, `limit` is where the budget ends."""
 
-    def __init__(self, engine: InterpreterEngine, prepared: Prepared, program: Program, run: Run) -> None:
+    def __init__(
+        self, engine: InterpreterEngine, prepared: Prepared, program: Program, machine: Machine
+    ) -> None:
         self._engine = engine
         self._prepared = prepared
         self._program = program
-        self._run = run
+        self._run = machine.run
         self._code = prepared.closures.code
         self._slots = prepared.closures.slots
-        self._machine = Machine(run)
+        self._machine = machine
         self._registers = fresh_registers()
         self._pc = program.entry
         self._executed = 0
-        self._limit = run.budget
+        self._limit = machine.run.budget
 
     def outcome(self) -> Outcome:
         """Execute from the entry to exit or fault."""
@@ -178,6 +181,9 @@ class _Execution:
         registers[1], registers[2], registers[FRAME_POINTER] = run.r1 & MASK64, run.r2 & MASK64, STACK_TOP
         stack.reset()
         try:
+            if self._pc in self._prepared.originals and run.budget > 0:
+                run.control.check()
+                self._enter()
             while True:
                 self._go_on()
         except Finished:

@@ -79,11 +79,23 @@ class Machine:
     """What the instructions of one run work on beside the registers.
 
     `frames` are the callers, the innermost last. `reads[k]` and `writes[k]` are the bytes of the region at
-    window k for loads and stores; `rest` is the part of the budget that translated code was not handed yet.
-    `settled` keeps a run in the exact tier from here on.
+    window k for loads and stores, provided that all are `canonical`: where the map has their places. `rest`
+    is the part of the budget that translated code was not handed yet. `settled` keeps a run in the exact tier
+    from here on.
     """
 
-    __slots__ = ("call_helper", "frames", "memory", "reads", "rest", "run", "settled", "stack", "writes")
+    __slots__ = (
+        "call_helper",
+        "canonical",
+        "frames",
+        "memory",
+        "reads",
+        "rest",
+        "run",
+        "settled",
+        "stack",
+        "writes",
+    )
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -95,8 +107,13 @@ class Machine:
         self.settled = False
         self.reads: list[Buffer] = [MISSING] * len(WINDOWS)
         self.writes: list[Buffer] = [MISSING] * len(WINDOWS)
+        self.canonical = True
         for region in run.memory.regions:
             place = window_of(region.origin)
+            start = STACK_TOP - len(region.data) if place == STACK_PLACE else WINDOWS[place]
+            if region.origin != start:
+                self.canonical = False
+                break
             self.reads[place] = region.data
             if region.writable:
                 self.writes[place] = region.data
@@ -138,16 +155,6 @@ class Machine:
         """Call a helper as an instruction does: the control is looked at first."""
         self.run.control.check()
         return self.call_helper(helper, *arguments)
-
-
-def canonical(memory: GuestMemory) -> bool:
-    """Whether every region begins where the map has its place: what translated code takes for granted."""
-    for region in memory.regions:
-        place = window_of(region.origin)
-        start = STACK_TOP - len(region.data) if place == STACK_PLACE else WINDOWS[place]
-        if place < 0 or region.origin != start:
-            return False
-    return True
 
 
 def shown(registers: Sequence[int]) -> tuple[int | None, ...]:

@@ -146,6 +146,16 @@ class Translation:
                 entries[block.start] = entries.get(block.start, 0) | live
         return entries
 
+    @property
+    def distrusted(self) -> frozenset[int]:
+        """The accesses whose guess was given up."""
+        return frozenset(self._distrusted)
+
+    @property
+    def count(self) -> int:
+        """How many functions there are."""
+        return len(self._ready)
+
     # Finding and making units
 
     def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
@@ -161,8 +171,11 @@ class Translation:
         with self._lock:
             if entry not in self._ready and len(self._ready) < UNITS:
                 self._name(entry)
+                made: dict[Entry, Function] = {}
                 while self._waiting:
-                    self._make(self._waiting.pop())
+                    callee = self._waiting.pop()
+                    made[callee] = self._make(callee)
+                self._ready.update(made)  # all at once: they call each other, and `find` waits for nobody
             return entry in self._ready
 
     def missed(self, pc: int) -> bool:
@@ -200,7 +213,7 @@ class Translation:
     def _callee(self, start: int, state: State) -> str:
         return self._name(self._limited(start, kinds_at_call(state, self._needs[start])))
 
-    def _make(self, entry: Entry) -> None:
+    def _make(self, entry: Entry) -> Function:
         name = self._names[entry]
         part = self._parts.get(entry.start)
         if part is None:
@@ -212,7 +225,7 @@ class Translation:
         code: CodeType = compile(made.text, "<translated program>", "exec", dont_inherit=True)
         self._space[f"sites_{name}"] = made.sites
         exec(code, self._space)  # noqa: S102 - only integers and the identifiers of this package
-        self._ready[entry] = Function(self._space[name], made.parameters)
+        return Function(self._space[name], made.parameters)
 
 
 def leave(error: BaseException, sites: Mapping[int, Site], names: dict[str, Any]) -> Left:
