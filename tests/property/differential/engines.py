@@ -17,7 +17,11 @@ INTERPRETER: Final = "interpreter"
 SOON: Final = 40
 """Instructions after which a run goes over from closures to generated code in its middle."""
 
-EVERY: Final[Mapping[str, int]] = {"interpreter": 4, "interpreter, soon hot": 2}
+EVERY: Final[Mapping[str, int]] = {
+    "interpreter": 5,
+    "interpreter, soon hot": 2,
+    "interpreter, racing": 3,
+}
 """Engines that see only every so many cases: the other forms of theirs see all, and each costs time."""
 
 
@@ -36,6 +40,7 @@ def candidates() -> dict[str, Factory]:
         found["interpreter, generated"] = lambda: make(hot_after=0, background=False)
         found["interpreter, closures"] = lambda: make(hot_after=None, background=False)
         found["interpreter, soon hot"] = lambda: make(hot_after=SOON, background=False)
+        found["interpreter, racing"] = lambda: make(hot_after=SOON, background=True)
     return found
 
 
