@@ -38,6 +38,8 @@ from device.vm.program import Layout, Program
 from device.vm.writer import object_from_text
 from tests.device_process import device_process
 from tests.elf_objects import Obj
+from tests.headers import Header
+from tests.integration.test_layout_acceptance import POINTERS
 from tests.peers import file_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -168,6 +170,21 @@ async def test_program_as_text_only(bed: Bed, example: Example) -> None:
     await check(bed, example, "text")
 
 
+SECTIONS: Final = [
+    (example, layout)
+    for example in EXAMPLES.values()
+    if not example.text
+    for layout in ("femto", "sming", "extended")
+    if layout != "sming" or example.name not in POINTERS
+]
+
+
+@pytest.mark.parametrize(("example", "layout"), SECTIONS, ids=lambda item: getattr(item, "name", item))
+async def test_program_with_a_header(bed: Bed, example: Example, layout: str) -> None:
+    """Those that need more than text; the others are in tests/integration/test_layout_acceptance.py."""
+    await check(bed, example, layout)
+
+
 # ---- Hostile programs: what the verifier refuses -------------------------------------------------
 
 EXIT: Final = "9500000000000000"
@@ -259,7 +276,13 @@ async def test_every_finding_is_reported(bed: Bed) -> None:
 
 LOADER: Final[dict[str, bytes]] = {
     "load-short": b"",
-    "load-text": bytes.fromhex("72425046") + bytes(40),
+    "load-version": Header("femto").lying(version=1),
+    "load-flags": Header("femto").lying(flags=1),
+    "load-length": Header("femto").lying(data_len=2**32 - 1),
+    "load-text": Header("sming", text=b"", data=bytes(8)).build(),
+    "load-function": Header("femto", rodata=b"f", functions=((1, 0, 0),)).build(),
+    "load-call": Header("extended", calls=((0, 8),)).build(),
+    "load-ram": Header("sming", bss=2**32 - 1).build(),
     "load-elf": b"\x7fELF\x02\x01\x01" + bytes(100),
 }
 

@@ -19,6 +19,7 @@ from click.shell_completion import ShellComplete
 
 from client.cli import cli
 from client.keys import generate
+from client.settings import LAYOUTS
 from tests.integration.client_testbed import OBJECTS, ROOT, LiveFleet
 
 HELLO = OBJECTS / "hello.o"
@@ -67,7 +68,7 @@ def test_what_was_signed_is_what_the_slot_shows(live: LiveFleet) -> None:
     assert live.served["suit_manifest3.signed"] == live.served[deployed["manifest"]]
 
 
-@pytest.mark.parametrize("layout", ["elf", "text"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(live: LiveFleet, layout: str) -> None:
     live.add("otter").results("deploy", OBJECTS / "add.o", "--layout", layout)
     (shown,) = live.results("show", "--slot", "0")

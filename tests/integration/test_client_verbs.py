@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from client.settings import LAYOUTS
 from tests.integration.client_testbed import OBJECTS, ROOT, LiveFleet
 
 
@@ -365,7 +366,7 @@ class TestLocally:
             (entry,) = live.results(verb, path, code=1)
             assert len(entry["error"]["findings"]) >= 512
 
-    @pytest.mark.parametrize("layout", ["elf", "text"])
+    @pytest.mark.parametrize("layout", LAYOUTS)
     def test_dump(self, live: LiveFleet, layout: str) -> None:
         (entry,) = live.results("dump", OBJECTS / "add.o", "--layout", layout)
         assert entry["result"]["layout"] == layout
