@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,19 @@ def results(output: str) -> list[dict[str, Any]]:
     return rows
 
 
-def wait_for_devices(count: int, deadline_s: float = 60) -> list[dict[str, Any]]:
+def on_host(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """A client on the host, in front of the published file server."""
+    server = f"coap://localhost:{SERVER_PORT}"
+    return _run(str(CLIENT), *arguments, env={"MICROBPF_SERVER": server, **(env or {})})
+
+
+def wait_for_devices(
+    count: int, deadline_s: float = 60, ask: Callable[..., subprocess.CompletedProcess[str]] = client
+) -> list[dict[str, Any]]:
+    """What the directory lists, once there are so many: `up` does not wait for registrations."""
     end = time.monotonic() + deadline_s
     while True:
-        rows = results(client("devices", "-o", "json").stdout)
+        rows = results(ask("devices", "-o", "json").stdout)
         if len(rows) >= count or time.monotonic() > end:
             assert len(rows) == count, rows
             return rows
@@ -154,10 +163,9 @@ class TestTestbed:
         assert rows[0]["ok"]
 
     def test_a_client_on_the_host_reaches_the_testbed(self) -> None:
-        listed = _run(str(CLIENT), "devices", "-o", "json", "--server", f"coap://localhost:{SERVER_PORT}")
-        assert len(results(listed.stdout)) == 3
+        assert len(results(on_host("devices", "-o", "json").stdout)) == 3
         for index in (1, 2, 3):
-            done = _run(str(CLIENT), "exec", "--slot", "0", "-d", published(index), "-o", "json")
+            done = on_host("exec", "--slot", "0", "-d", published(index), "-o", "json")
             assert results(done.stdout)[0]["ok"]
 
     def test_published_ports_are_no_reflectors(self) -> None:
@@ -235,9 +243,8 @@ def test_host_keys_instead_of_the_generated_ones(tmp_path: Path) -> None:
     env = {"MICROBPF_TRUSTED": str(trusted), "MICROBPF_KEY": str(key)}
     try:
         compose("up", "-d", "--wait", "--wait-timeout", "120", env=env)
-        server = f"coap://localhost:{SERVER_PORT}"
-        deploy = ("deploy", "--slot", "0", EXAMPLE, "-d", "all", "--server", server, "-o", "json")
-        done = _run(str(CLIENT), *deploy, env=env)
+        wait_for_devices(3, ask=on_host)
+        done = on_host("deploy", "--slot", "0", EXAMPLE, "-d", "all", "-o", "json", env=env)
         assert [row["ok"] for row in results(done.stdout)] == [True] * 3
     finally:
         compose("down", "-v", "-t", "3", check=False, env=env)
