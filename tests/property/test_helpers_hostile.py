@@ -6,18 +6,27 @@ nothing but GuestFault is raised.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device.errors import MicroBpfError
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import HELPERS
+from device.vm.packet import Packet, PacketRequest
 from tests.unit.helper_bench import CONSTANT, INPUT, SCRATCH, Bench
 
-NEAR = st.tuples(st.sampled_from([CONSTANT, SCRATCH, INPUT, 0, 2**32]), st.integers(-80, 80)).map(sum)
+ASKED = PacketRequest(True, 0x1234, b"\xaa\xbb", 0x02, ((11, b"path"),), b"payload")
+MOST_PRINTED = 1100
+"""Bytes that one call prints: 512 of a text, or as many bytes of a packet in hexadecimal."""
+PLACES = [CONSTANT, SCRATCH, INPUT, 0, 2**32, 0x20101000, 0x20210000, 0x20220000, 0x40000000, 0x40010000]
+NEAR = st.tuples(st.sampled_from(PLACES), st.integers(-80, 80)).map(sum)
 SMALL = st.integers(-20, 300)
+SIZES = st.sampled_from([2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63, 2**64 - 1])
 WORD = st.integers(0, 2**64 - 1)
-REGISTER = st.one_of(NEAR, SMALL, WORD).map(lambda value: value & 0xFFFFFFFF_FFFFFFFF)
+REGISTER = st.one_of(NEAR, SMALL, SIZES, WORD).map(lambda value: value & 0xFFFFFFFF_FFFFFFFF)
 REGISTERS = st.lists(REGISTER, min_size=5, max_size=5)
 FORMATTED = st.lists(
     st.one_of(
@@ -51,15 +60,49 @@ def outcome(bench: Bench, helper: int, registers: list[int]) -> int | None:
 
 
 @pytest.mark.parametrize("helper", HELPERS, ids=lambda number: f"0x{number:02x}")
-@given(content=CONTENT, registers=REGISTERS)
-@settings(deadline=None)
-def test_any_arguments(helper: int, content: bytes, registers: list[int]) -> None:
-    bench = Bench(content)
+@given(content=CONTENT, registers=REGISTERS, in_packet=st.booleans())
+@settings(deadline=2000)  # ms of one call: none of them depends on what a program says
+def test_any_arguments(helper: int, content: bytes, registers: list[int], in_packet: bool) -> None:
+    bench = Bench(content, packet=Packet(ASKED, 40) if in_packet else None)
     r0 = outcome(bench, helper, registers)
     assert r0 is None or 0 <= r0 < 2**64
     assert bytes(bench.constant) == b"constant\0"
     assert (len(bench.scratch), len(bench.input)) == (64, len(content))
-    assert len(bench.console.content) <= 512
+    assert len(bench.console.content) <= MOST_PRINTED
+
+
+@given(
+    calls=st.lists(
+        st.tuples(st.sampled_from([0x40, 0x41, 0x42, 0x43]), st.integers(0, 2**32)), min_size=1, max_size=12
+    ),
+    capacity=st.integers(0, 40),
+    scribble=st.binary(max_size=40),
+    r0=st.one_of(st.integers(0, 60), WORD),
+)
+@settings(deadline=None)
+def test_any_reply(calls: list[tuple[int, int]], capacity: int, scribble: bytes, r0: int) -> None:
+    """Whatever a program does with its packet, what comes of it is a reply or a named error."""
+    packet = Packet(ASKED, capacity)
+    bench = Bench(packet=packet)
+    for helper, argument in calls:
+        bench.call(helper, INPUT, argument)
+        assert len(packet.buffer) == capacity
+        assert 0x20220000 <= packet.payload_address <= 0x20220000 + capacity
+    packet.buffer[: len(scribble)] = scribble[:capacity]
+    with suppress(MicroBpfError):
+        reply = packet.reply(r0)
+        assert reply.code >> 5 in (2, 3, 4, 5)
+        assert len(reply.payload) <= capacity
+
+
+@pytest.mark.parametrize("helper", HELPERS, ids=lambda number: f"0x{number:02x}")
+@pytest.mark.parametrize("off", [-1, 0, 1])
+@pytest.mark.parametrize("base", PLACES, ids=hex)
+def test_a_byte_out(helper: int, off: int, base: int) -> None:
+    """The edges of every region, for every argument at once and with every length that hurts."""
+    for size in (0, 1, 4, 8, 64, 65, 2**32 - 1, 2**64 - 1):
+        for other in ((base + off) % 2**64, size):
+            outcome(Bench(b"%s%d\0text"), helper, [(base + off) % 2**64, other, size, size, size])
 
 
 @given(content=CONTENT, registers=REGISTERS)
