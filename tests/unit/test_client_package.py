@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from client.addressing import Addresses
 from client.cli import cli
+from client.debuginfo import gives
 from client.dump import Dump
 from client.image import examine, package, with_lines
 from client.settings import LAYOUTS, PROFILES
@@ -133,6 +135,22 @@ class TestPackage:
         image = Header(layout, magic=UBPF, rodata=b"a\0", functions=((0, 0, 0),)).build()
         assert package(image, layout) == image
         assert package(image) == image
+
+
+class TestDebugInformation:
+    """The object behind an image is found in every layout, and knows its lines there."""
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_the_object_gives_the_image(self, layout: str) -> None:
+        content = (OBJECTS / "add.o").read_bytes()
+        digest = sha256(package(content, layout)).digest()
+        assert gives(content, digest, layout)
+        assert not gives((OBJECTS / "and.o").read_bytes(), digest, layout)
+
+    @pytest.mark.parametrize("layout", ["elf", "femto", "sming", "extended"])
+    def test_a_fault_has_its_line(self, layout: str) -> None:
+        fault = error("run", OBJECTS / "wild_pointer.o", "--layout", layout)["fault"]
+        assert (fault["function"], fault["source"]) == ("wild_pointer", "wild_pointer.c:16")
 
 
 class TestDump:
