@@ -194,8 +194,9 @@ async def test_the_devices_log_says_what_where_and_what_to_try() -> None:
         await h.run()
         (line,) = h.lines()
         assert line == (
-            "ILLEGAL_MEM: load of 8 bytes at 0x1000 (537918976 below the stack frame) at insn #2 (offset 0x10);"
-            " try: this is a null pointer: no context was given (--context), or a value was not set"
+            "ILLEGAL_MEM: load of 8 bytes at 0x1000 (537918976 below the stack frame) at insn #2"
+            " (offset 0x10); try: this is a null pointer: no context was given (--context), or a value"
+            " was not set"
         )
 
 

@@ -178,9 +178,16 @@ class Translation:
                 self._ready.update(made)  # all at once: they call each other, and `find` waits for nobody
             return entry in self._ready
 
+    def _is_access(self, pc: int) -> bool:
+        """Whether a load or store stands at `pc`; there may be nothing, in a text that nobody verified."""
+        try:
+            return 0 <= pc < self._slots and self._decode_step(pc)[0] in _ACCESSES
+        except GuestFault:
+            return False
+
     def missed(self, pc: int) -> bool:
         """An access at `pc` was left to the exact tier; whether the guess about it was given up now."""
-        if not 0 <= pc < self._slots or self._decode_step(pc)[0] not in _ACCESSES:
+        if not self._is_access(pc):
             return False
         with self._lock:
             self._misses[pc] = self._misses.get(pc, 0) + 1
