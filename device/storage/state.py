@@ -129,7 +129,7 @@ class StateDirectory:
             self._warn(f"slot {entry['slot']}: image {entry['digest'][:8]} is damaged and left out")
             return None
         granted = entry.get("helpers")
-        helpers = None if granted is None else tuple(granted)
+        helpers = None if granted is None else tuple(map(int, granted))
         return StoredImage(image, digest, entry["name"], entry["sequence_number"], helpers)
 
     def save(self, contents: Contents) -> None:
@@ -202,6 +202,7 @@ def _record(contents: Contents) -> bytes:
                 "digest": image.digest.hex(),
                 "name": image.name,
                 "sequence_number": image.sequence_number,
+                "helpers": image.helpers,
             }
             for slot, image in sorted(contents.images.items())
         ],

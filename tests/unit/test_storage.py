@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,13 @@ def test_contents_survive_a_restart(tmp_path: Path) -> None:
     assert (slots.get(0), slots.get(4), slots.sequence_number) == (OLD, NEW, 9)
 
 
+@pytest.mark.parametrize("helpers", [None, (), (1, 0x13, 0x100)])
+def test_the_signed_helper_list_survives_a_restart(tmp_path: Path, helpers: tuple[int, ...] | None) -> None:
+    granted = replace(OLD, helpers=helpers)
+    with_state(tmp_path, lambda slots: slots.commit({0: granted}, 9))
+    assert with_state(tmp_path).get(0) == granted
+
+
 def test_an_emptied_slot_keeps_the_number(folder: Path) -> None:
     with_state(folder, lambda slots: slots.clear(0))
     slots = with_state(folder)
@@ -371,3 +379,20 @@ class TestMemoryStore:
         with ThreadPoolExecutor(8) as pool:
             taken = list(pool.map(lambda key: store.store(key, key), range(64)))
         assert sum(taken) == len(store.entries()) == 8
+
+    def test_every_operation_is_whole_however_many_run(self) -> None:
+        """Each entry is that of one writer, and a change of several keys is seen whole or not at all."""
+        store = MemoryStore(4)
+        torn: list[dict[int, int]] = []
+
+        def write(number: int) -> None:
+            for turn in range(200):
+                store.update({1: number, 2: number} if turn % 2 else {1: None, 2: None})
+                store.store(3, number)
+                seen = store.entries()
+                if seen.get(1) != seen.get(2) or not 0 <= (store.fetch(3) or 0) < 8:
+                    torn.append(seen)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(8)))
+        assert torn == []
