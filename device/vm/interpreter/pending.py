@@ -124,6 +124,9 @@ class Pending:
         return replace(site, texts=tuple(found))
 
     def _store(self, register: int) -> None:
-        pending = self._texts[register]
+        """Write a pending value out, unless it was the load that went before another one."""
+        pending = self._texts.get(register)
+        if pending is None:
+            return
         self.forget(register)
         self.add(f"r{register} = {pending.exact}", pending.site)
