@@ -26,6 +26,8 @@ from device.vm.memory import MAX_REGION_BYTES
 from device.vm.program import Layout, Program
 from tests.headers import BODY, FIELDS, RBPF, START, UBPF, Header, offset_of
 from tests.property.fuzzing import flood
+from tests.property.test_loader_fuzz import OBJECTS
+from tests.property.test_loader_fuzz import mutated as damaged
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "objects"
 HEADERS: Final = (Layout.FEMTO, Layout.SMING, Layout.EXTENDED)
@@ -305,3 +307,26 @@ def test_many_functions_take_linear_time() -> None:
     )
     program = loader.load(header.build())
     assert len({id(function.name) for function in program.functions}) == 1
+
+
+# ---- Hostile objects, to be written behind a header ----------------------------------------------
+
+
+def write_hostile(source: random.Random) -> None:
+    """A damaged object is written in every layout, so that it loads; or refused by name."""
+    image = damaged(source, source.choice(OBJECTS).read_bytes())
+    for layout in (Layout.TEXT, *HEADERS):
+        with suppress(LoadError):
+            converted = convert(image, Wish(layout)).image
+            assert loader.detect_layout(converted) is layout
+            assert convert(image, Wish(layout)).image == converted
+
+
+def test_hostile_objects_are_written_or_refused() -> None:
+    flood(600, write_hostile)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_a_night_of_hostile_objects_written() -> None:
+    flood(60_000, write_hostile)
