@@ -23,7 +23,7 @@ from tests.property.fuzzing import SEED as NUMBER
 SEED = str(NUMBER)
 CASES = 600
 BATCHES = 4
-ENOUGH = 3000
+ENOUGH = 6000
 """Cases within which every broken engine has to be found."""
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.s"))
@@ -90,7 +90,7 @@ def test_cases_are_written_and_read(number: int) -> None:
 
 
 def test_every_directive_is_written_and_read() -> None:
-    setup = Setup(b"\1\2", False, ((b"", True), (b"\3", False)), 64, 5, 6, (1, 2))
+    setup = Setup(b"\1\2", False, ((b"", True), (b"\3", False)), 64, 5, 6, (1, 2), 7, True, True)
     case = Case(bytes.fromhex("b400000000000000 9500000000000000"), setup, 9, 1, b"r", b"d", 3)
     assert listing.read(listing.write(case)) == case
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from device.vm.entry import function_table
 from device.vm.isa import Form, walk
 from device.vm.memory import FRAME_SIZE
-from device.vm.program import Layout, Program
+from device.vm.program import Layout, Program, Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a run is given: memory with rights, argument registers, helpers that it may call.
+    """What a run is given: memory with rights, argument registers, helpers that it may call, rules.
 
     r1 and r2 are those of a device (context and its length) where they are None. `allowed` None: all helpers.
+    `branch_limit`, `zero_divisors` and `renews` are those of Rules and Run.
     """
 
     context: bytes = b""
@@ -25,6 +26,14 @@ class Setup:
     r1: int | None = None
     r2: int | None = None
     allowed: tuple[int, ...] | None = None
+    branch_limit: int | None = None
+    zero_divisors: bool = False
+    renews: bool = False
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the run."""
+        return Rules(self.branch_limit, self.zero_divisors)
 
 
 @dataclass(frozen=True, slots=True)

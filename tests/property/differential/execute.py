@@ -16,8 +16,8 @@ from zlib import crc32
 from device.storage.stores import MemoryStore
 from device.vm.faults import Fault, FaultCode, GuestFault
 from device.vm.helpers import HELPERS, Call, CType, Helper, Parameter, Services, gate
-from device.vm.memory import CONTEXT_BASE, GuestMemory
-from device.vm.program import Control, Engine, HelperGate, Program, Run, build_memory
+from device.vm.memory import CONTEXT_BASE, DATA_BASE, GuestMemory
+from device.vm.program import PERIODIC_WAKEUP, Control, Engine, HelperGate, Program, Run, build_memory
 from tests.property.differential.case import Case
 
 DEADLINE_S: Final = 10.0
@@ -30,6 +30,9 @@ MIX: Final = 0xF0
 REFUSE: Final = 0xF1
 SUM: Final = 0xF2
 POKE: Final = 0xF3
+SLEEP: Final = PERIODIC_WAKEUP
+SLEEPS: Final = 5
+"""How often a program can sleep before the operator has enough of it: its budget may begin anew each time."""
 
 
 def _mix(_call: Call, *values: int) -> int:
@@ -54,6 +57,18 @@ def _sum(call: Call, address: int, size: int) -> int:
 def _poke(call: Call, address: int, value: int) -> int:
     call.write(1, address, value.to_bytes(8, "little"))
     return value
+
+
+def _sleep(call: Call, _time: int, _period: int) -> int:
+    """Meanwhile the slot's memory changes, as when another run of the slot had its turn."""
+    slept = (call.services.local.fetch(SLEEP) or 0) + 1
+    call.services.local.store(SLEEP, slept)
+    if slept > SLEEPS:
+        raise GuestFault(FaultCode.KILLED, "operator")
+    for region in call.memory.regions:
+        if region.base == DATA_BASE:
+            region.data[0] = (region.data[0] + 1) & 0xFF
+    return 0
 
 
 def _words(*names: str) -> tuple[Parameter, ...]:
@@ -81,9 +96,17 @@ _OWN: Final = (
         _poke,
     ),
 )
+_SLEEP: Final = Helper(
+    SLEEP,
+    "void sleep(uint32_t *time, uint32_t period)",
+    "lets others have their turn",
+    (Parameter("time", CType.U32), Parameter("period", CType.U32)),
+    CType.VOID,
+    _sleep,
+)
 _BORROWED: Final = (0x01, 0x02, 0x10, 0x11, 0x12, 0x13, 0x20, 0x50, 0x51, 0x52, 0x60)
 CALLABLE: Final[Mapping[int, Helper]] = MappingProxyType(
-    {number: HELPERS[number] for number in _BORROWED} | {helper.id: helper for helper in _OWN}
+    {number: HELPERS[number] for number in _BORROWED} | {helper.id: helper for helper in (*_OWN, _SLEEP)}
 )
 """The helpers that exist for the programs of this fuzzer."""
 
@@ -143,6 +166,8 @@ def execute(engine: Engine, program: Program, case: Case) -> Observed:
         r1=(CONTEXT_BASE if context else 0) if setup.r1 is None else setup.r1,
         r2=len(context) if setup.r2 is None else setup.r2,
         control=Control(monotonic() + DEADLINE_S),
+        rules=setup.rules,
+        renews=setup.renews,
     )
     try:
         outcome = engine.run(program, run)

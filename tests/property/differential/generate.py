@@ -65,7 +65,8 @@ def generate(source: random.Random) -> Case:
     if kind < 0.06:
         return _straight(source)
     if kind < 0.4:
-        return Case(Writer(source, [], FRAME_SIZE).probe(), budget=200)
+        zero_divisors = source.random() < 0.1
+        return Case(Writer(source, [], FRAME_SIZE).probe(), Setup(zero_divisors=zero_divisors), budget=200)
     world = _world(source)
     small = source.random() < 0.6
     writer = Writer(source, world.areas(), world.setup.frame_size)
@@ -91,7 +92,7 @@ def other_setup(source: random.Random, case: Case) -> Case:
     """The same program in another surrounding: what was proved for the first must not be used."""
     setup = case.setup
     world = _world(source)
-    match source.randrange(6):
+    match source.randrange(7):
         case 0:
             setup = replace(setup, context_writable=not setup.context_writable)
         case 1:
@@ -101,6 +102,13 @@ def other_setup(source: random.Random, case: Case) -> Case:
         case 3:
             setup = replace(setup, frame_size=source.choice(FRAME_SIZES))
         case 4:
+            setup = replace(
+                setup,
+                branch_limit=source.choice((None, 0, 3, 30)),
+                zero_divisors=not setup.zero_divisors,
+                renews=not setup.renews,
+            )
+        case 5:
             setup = replace(setup, r1=source.choice(CORNERS), r2=source.choice(CORNERS))
         case _:
             setup = replace(world.setup, frame_size=setup.frame_size)
@@ -122,6 +130,12 @@ def _world(source: random.Random) -> World:
         setup = replace(setup, r1=source.choice(CORNERS), r2=source.choice(CORNERS))
     if source.random() < 0.1:
         setup = replace(setup, allowed=tuple(sorted(source.sample(list(CALLABLE), 5))))
+    if source.random() < 0.1:
+        setup = replace(setup, branch_limit=source.choice((0, 1, 2, 5, 20, 200)))
+    if source.random() < 0.1:
+        setup = replace(setup, zero_divisors=True)
+    if source.random() < 0.1:
+        setup = replace(setup, renews=True)
     return World(
         rodata=TEXT[: source.choice((0, 8, 14, len(TEXT)))],
         data=content(source, source.choice(SIZES)),

@@ -49,6 +49,11 @@ def _directives(case: Case) -> Iterator[tuple[str, ...]]:
         yield "context", setup.context.hex() or "-", _right(setup.context_writable)
     for content, writable in setup.extra:
         yield "region", content.hex() or "-", _right(writable)
+    if setup.branch_limit is not None:
+        yield "branches", str(setup.branch_limit)
+    for name, on in (("zero-divisors-fault", setup.zero_divisors), ("renews", setup.renews)):
+        if on:
+            yield (name,)
     if setup.allowed is not None:
         yield "allowed", *map(hex, setup.allowed)
 
@@ -91,6 +96,12 @@ def _directed(case: Case, name: str, words: list[str]) -> Case:
         case "region", [content, right]:
             region = (bytes.fromhex(content.strip("-")), RIGHTS[right])
             setup = replace(setup, extra=(*setup.extra, region))
+        case "branches", [number]:
+            setup = replace(setup, branch_limit=int(number))
+        case "zero-divisors-fault", []:
+            setup = replace(setup, zero_divisors=True)
+        case "renews", []:
+            setup = replace(setup, renews=True)
         case "allowed", numbers:
             setup = replace(setup, allowed=tuple(int(number, 16) for number in numbers))
         case _:

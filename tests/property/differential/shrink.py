@@ -202,6 +202,9 @@ def _setup(case: Case) -> Iterator[Case]:
         replace(setup, r1=None),
         replace(setup, r2=None),
         replace(setup, allowed=None),
+        replace(setup, branch_limit=None),
+        replace(setup, zero_divisors=False),
+        replace(setup, renews=False),
         replace(setup, frame_size=plain.frame_size),
     ):
         yield replace(case, setup=smaller)

@@ -96,10 +96,10 @@ class Writer:
 
     def probe(self) -> bytes:
         """A few operations on registers with corner values, all of them shown: operands meet operands."""
-        registers = self.random.sample(range(10), 3)
+        registers = self.random.sample(range(10), 4)
         for register in registers:
             self.out.emit(WIDE, register, imm=self.random.choice(WIDES))
-        for _ in range(self.random.randint(1, 6)):
+        for _ in range(self.random.randint(1, 12)):
             label = self.out.label()
             jumps = self.random.random() < 0.4
             one, other = self.random.choice(registers), self.random.choice(registers)
@@ -146,6 +146,7 @@ class Writer:
             (self.condition, 2 * nested),
             (self.loop, 2 * nested),
             (self.tangle, 0.4 * nested if depth == 0 else 0),
+            (self.nest, 0.1 * nested if depth == 0 else 0),
             (self.leave, 0.15 * nested),
         ]
         chosen = self.random.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])[0]
@@ -390,6 +391,31 @@ class Writer:
             if self.random.random() < 0.3:
                 self.out.jump(self.random.choice(labels), far=self.random.random() < 0.3)
         self.out.place(behind)
+        del self.held[held:]
+
+    def nest(self, depth: int) -> None:
+        """Loops and conditions in each other, deeper than anybody writes them, with little in each."""
+        levels = self.random.randint(8, 30)
+        counter = self.target()
+        held = len(self.held)
+        self.held += [counter, *self.pointers]
+        self.out.alu("mov", counter, self.random.randint(1, 20))
+        ends: list[tuple[int, int]] = []
+        for _ in range(levels):
+            again, behind = self.out.label(), self.out.label()
+            self.out.place(again)
+            if self.random.random() < 0.5:
+                self.branch(behind)
+                again = -1
+            ends.append((again, behind))
+        self.block(depth)
+        for again, behind in reversed(ends):
+            if again >= 0:
+                self.out.alu("sub", counter, 1)
+                self.out.emit(ROWS["jsgt", Form.BRANCH_IMM], counter, imm=0, label=again)
+            elif self.random.random() < 0.5:
+                self.arithmetic(depth)
+            self.out.place(behind)
         del self.held[held:]
 
     def leave(self, _depth: int) -> None:
