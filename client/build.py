@@ -222,19 +222,20 @@ def _maker(compiler: Compiler, built: bytes) -> str:
 
 
 def _assemble(path: Path) -> bytes:
-    from device.vm.asm import assemble
+    from device.vm.asm import assemble_functions
     from device.vm.helpers import HELPERS
     from device.vm.writer import object_from_text
 
     try:
         source = path.read_text(encoding="utf-8")
-        text = assemble(source, helpers={helper.name: number for number, helper in HELPERS.items()})
+        names = {helper.name: number for number, helper in HELPERS.items()}
+        made = assemble_functions(source, helpers=names)
     except UnicodeDecodeError as error:
         raise BuildError(f"{path.name} is not UTF-8 text", code="build-source", where=str(path)) from error
     except AssemblyError as error:
         place = f"{path}:{error.where}" if error.where else str(path)
         raise BuildError(f"{place}: {error.detail}", code=error.code, where=place, hint=error.hint) from error
-    return object_from_text(text, name=path.stem)
+    return object_from_text(made.text, name=path.stem, functions=made.functions)
 
 
 def _write(to: Path, content: bytes) -> None:

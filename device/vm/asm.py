@@ -71,7 +71,20 @@ def assemble(source: str, *, helpers: Mapping[str, int] = MappingProxyType({})) 
 
     Raises AssemblyError for the first line that is wrong.
     """
+    return assemble_functions(source, helpers=helpers).text
+
+
+def assemble_functions(source: str, *, helpers: Mapping[str, int] = MappingProxyType({})) -> Assembled:
+    """The same, with the labels that are called as the names of functions. Raises AssemblyError."""
     return _Assembler(helpers).run(source)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Linked text, and slot → label of what local calls go to."""
+
+    text: bytes
+    functions: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +109,7 @@ class _Assembler:
         self._line = 0
         self._first_exit: int | None = None
 
-    def run(self, source: str) -> bytes:
+    def run(self, source: str) -> Assembled:
         """Assemble it all; the errors get their line here."""
         try:
             for self._line, text in enumerate(source.split("\n"), 1):
@@ -107,7 +120,9 @@ class _Assembler:
         except AssemblyError as error:
             error.where = str(self._line)
             raise
-        return bytes(self._text)
+        called = {reference.label for reference in self._references if reference.op.form is Form.CALL_LOCAL}
+        functions = {slot: label for label, slot in self._labels.items() if label in called}
+        return Assembled(bytes(self._text), functions)
 
     def _take_labels(self, text: str) -> str:
         """Define the labels that the line begins with; what follows them."""

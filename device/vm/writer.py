@@ -7,6 +7,7 @@ these files, so stripping is done here.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from device.errors import LoadError
@@ -75,10 +76,20 @@ def write_text(obj: bytes, *, entry: str | None = None) -> bytes:
     return jump_to(program.entry) + program.text
 
 
-def object_from_text(text: bytes, *, name: str = "main") -> bytes:
-    """The smallest object around assembled text: one section, one global function at its start."""
+def object_from_text(
+    text: bytes, *, name: str = "main", functions: Mapping[int, str] = MappingProxyType({})
+) -> bytes:
+    """The smallest object around assembled text: one section, one global function at its start.
+
+    `functions` are the names of static ones by their slot.
+    """
     section = OutputSection(".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXEC, text, align=SLOT_SIZE)
-    return build([section], [OutputSymbol(name, STB_GLOBAL, STT_FUNC, 1, 0, len(text))])
+    static = [
+        OutputSymbol(label, STB_LOCAL, STT_FUNC, 1, slot * SLOT_SIZE, 0)
+        for slot, label in sorted(functions.items())
+        if slot != 0
+    ]
+    return build([section], [*static, OutputSymbol(name, STB_GLOBAL, STT_FUNC, 1, 0, len(text))])
 
 
 def _applied_relocations(parsed: ElfObject) -> dict[int, list[Relocation]]:

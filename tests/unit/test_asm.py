@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from device.errors import AssemblyError
-from device.vm.asm import assemble
+from device.vm.asm import assemble, assemble_functions
 from device.vm.isa import Op, Slot
 from tests.isa_rows import SLOT, each_row, example, source_with
 
@@ -180,3 +180,9 @@ def test_a_label_too_far_for_a_jump() -> None:
         assemble(far)
     assert (caught.value.where, caught.value.hint) == ("1", "ja32 reaches further")
     assert assemble(far.replace("jeq r1, 0, far", "ja32 far"))[:8].hex() == "0600000000800000"
+
+
+def test_labels_that_are_called_are_functions() -> None:
+    made = assemble_functions("call local f\nja end\nf: mov r0, 1\nend: exit\nalso: exit")
+    assert made.text == assemble("call local f\nja end\nf: mov r0, 1\nend: exit\nalso: exit")
+    assert made.functions == {2: "f"}

@@ -183,6 +183,13 @@ class TestDump:
         assert "magic 0x0000007b, version 0, flags 0, data_len 0" in shown
         assert "0x30 to 0xa0" in shown
 
+    def test_functions_of_assembler_text_have_names(self, tmp_path: Path) -> None:
+        source = tmp_path / "prog.s"
+        source.write_text(SOURCE, encoding="utf-8")
+        dump = result("dump", source)
+        assert [function["name"] for function in dump["functions"]] == ["prog", "more"]
+        assert dump["instructions"][1]["text"] == "call local more"
+
     def test_addresses_have_names(self) -> None:
         notes = [i.get("note") for i in result("dump", OBJECTS / "data_relocations.o")["instructions"]]
         assert ".data+0x0 pointer" in notes

@@ -347,6 +347,11 @@ class TestFromText:
         assert (program.text, program.entry, program.layout) == (BODY, 0, Layout.ELF)
         assert program.functions == (Function(0, "blink"),)
 
+    def test_static_functions(self) -> None:
+        image = object_from_text(BODY * 2, name="blink", functions={0: "start", 2: "again"})
+        assert loader.load(image).functions == (Function(0, "blink"), Function(2, "again"))
+        assert strip_object(image) == image
+
     def test_there_and_back(self) -> None:
         assert write_text(object_from_text(BODY)) == BODY
 
