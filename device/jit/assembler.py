@@ -122,9 +122,8 @@ class Assembler:
             self._island()
         if not self._pending:
             self._limit = len(self._halves) + _REACH
-        if value not in self._pending:
+        if value not in self._pending:  # a word further behind the first one, as its first use is at least
             self._pending[value] = Label()
-            self._limit -= 2
         self._append(FromLiteral(register, self._pending[value]))
 
     def pool(self) -> None:

@@ -158,6 +158,24 @@ def test_a_pool_where_nothing_runs_into_it() -> None:
     assert literal_at(code, 0) == literal_at(code, 8) == 0xAABBCCDD
 
 
+@pytest.mark.parametrize("register", [0, 9], ids=["low", "high"])
+def test_nothing_but_literals(register: int) -> None:
+    """Pools of the greatest size, each in reach of all its uses."""
+    asm = Assembler()
+    for value in range(3000):
+        asm.literal(register, 0x12340000 + value)
+    code = asm.finish()
+    loaded, offset = [], 0
+    while len(loaded) < 3000:
+        name, to = lines(code, offset, 1)[0]
+        if name == "b":
+            offset = to  # over a pool
+            continue
+        loaded.append(literal_at(code, offset))
+        offset += size_at(code, offset)
+    assert loaded == [0x12340000 + value for value in range(3000)]
+
+
 ADDRESSES: dict[str, tuple[int, int, list[tuple[str, int]]]] = {
     "word": (1, 8, [("adr", 4), ("addw", 4)]),
     "halfword": (2, 12, [("addw", 8), ("addw", 4)]),  # grown for 10, which is no word, and then it stays

@@ -330,13 +330,13 @@ def test_traps(machine: Machine, instructions: tuple[int, ...]) -> None:
 def test_a_fault_inside_an_it_block_leaves_nothing_behind(machine: Machine) -> None:
     asm = Assembler()
     asm.emit(*load_constant(0, 0), compare_imm(Compare.CMP, 0, 0))
-    asm.if_then(Cond.EQ, [LOAD, NOP, NOP], [NOP])
+    asm.if_then(Cond.EQ, [LOAD], [NOP, NOP, NOP])
     bad = machine.install(asm.finish().text, CODE_BASE)
-    good = machine.install(constant(77), CODE_BASE + 0x100)
-    for _ in range(3):
+    good = machine.install(code(RETURN), CODE_BASE + 0x100)
+    for number in range(3):
         assert machine.run(bad.entry, (0, 0)).reason is Reason.MEMORY
-        assert machine.run(good.entry).reason is Reason.RETURNED
-        assert machine.results[0] == 77
+        assert machine.run(good.entry, (77, 78, number)).reason is Reason.RETURNED
+        assert machine.results == (77, 78, number)
 
 
 def test_the_calling_convention_can_be_checked(machine: Machine) -> None:
@@ -449,6 +449,22 @@ def test_stops_that_come_late_harm_nothing() -> None:
     assert Reason.KILLED in reasons
     machine.close()
     dog.close()
+
+
+def test_a_stop_never_meets_the_next_run(machine: Machine) -> None:
+    """The question is still being answered when its run returns; the answer must not end another one."""
+    short = machine.install(counting(10_000_000), CODE_BASE)
+    long = machine.install(counting(60_000_000), CODE_BASE + 0x100)
+    asked = iter([False])
+
+    def slow() -> bool:
+        if next(asked, True):
+            time.sleep(0.15)
+            return True
+        return False
+
+    assert machine.run(short.entry, should_stop=slow).reason in (Reason.RETURNED, Reason.KILLED)
+    assert machine.run(long.entry).reason is Reason.RETURNED
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:

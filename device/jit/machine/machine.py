@@ -85,7 +85,8 @@ class Machine:
     def __init__(self, watchdog: Watchdog) -> None:
         self._thread = get_ident()
         self._watchdog = watchdog
-        self._closing = Lock()  # so that the watchdog never stops a machine that is gone
+        # Held while the watchdog asks and stops, and where a run ends: a stop never meets the next run.
+        self._ending = Lock()
         self._open = True
         self.running = False
         self._finished = False
@@ -187,7 +188,8 @@ class Machine:
         try:
             status = self._start()
         finally:
-            self.running = False
+            with self._ending:
+                self.running = False
         if self._finished:
             return RETURNED
         return self._explain(status)
@@ -251,14 +253,14 @@ class Machine:
 
     def stop_if_due(self) -> None:
         """The watchdog's question; a `should_stop` that raises stops the run, which then raises it."""
-        with self._closing:
-            if not (self._open and self.running) or self._should_stop is None:
+        with self._ending:
+            if not self.running or self._should_stop is None:
                 return
             try:
                 due = self._should_stop()
             except Exception as error:  # noqa: BLE001 - it is the run's, not the watchdog's
                 self._error, due = error, True
-            if due and self.running:
+            if due:
                 self._told = True
                 self._stop()
 
@@ -266,8 +268,7 @@ class Machine:
         """Free the machine; nothing may be asked of it afterwards."""
         self._own()
         self._watchdog.remove(self)
-        with self._closing:
-            self._open = False
+        self._open = False
         del self._start, self._stop, self._reset, self._core  # they hold each other, and Unicorn
         self._maps.clear()
 

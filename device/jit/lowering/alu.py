@@ -1,0 +1,430 @@
+"""Arithmetic, logic, moves and byte orders on halves; what nobody reads is not computed.
+
+64-bit division is not here but a request to Python, unless both operands fit 32 bits (engines.md, JIT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from device.jit.encoder import (
+    Alu,
+    Cond,
+    Extend,
+    Flags,
+    Long,
+    Shift,
+    Unary,
+    alu,
+    alu_imm,
+    extend,
+    load_constant,
+    long_mul,
+    mla,
+    mls,
+    mov,
+    mul,
+    sdiv,
+    shift_imm,
+    shift_reg,
+    try_alu_imm,
+    udiv,
+    unary,
+)
+from device.jit.lowering.homes import SCRATCH
+from device.jit.lowering.operands import Operands
+from device.vm.decode import MASK32
+from device.vm.isa import Sem
+
+T0, T1, T2, T3 = SCRATCH
+_WORD: Final = 32
+_LOGIC: Final = {Sem.AND: Alu.AND, Sem.OR: Alu.ORR, Sem.XOR: Alu.EOR}
+_SHIFTS: Final = {Sem.LSH: Shift.LSL, Sem.RSH: Shift.LSR, Sem.ARSH: Shift.ASR}
+_EXTENSIONS: Final = {Sem.MOVSX8: Extend.SXTB, Sem.MOVSX16: Extend.SXTH}
+_DIVISIONS: Final = frozenset({Sem.DIV, Sem.MOD, Sem.SDIV, Sem.SMOD})
+_REVERSED: Final = {
+    **dict.fromkeys((Sem.BE16, Sem.BSWAP16), 16),
+    **dict.fromkeys((Sem.BE32, Sem.BSWAP32), 32),
+    **dict.fromkeys((Sem.BE64, Sem.BSWAP64), 64),
+}
+
+
+class Divided(Exception):  # noqa: N818 - not an error
+    """A 64-bit division: somebody else has to do it."""
+
+
+class AluWriter:
+    """Writes one ALU instruction at a time."""
+
+    def __init__(self, operands: Operands) -> None:
+        self._o = operands
+        self._asm = operands.asm
+        self._by_sem: dict[Sem, Callable[[], None]] = {
+            Sem.ADD: self._add,
+            Sem.SUB: self._add,
+            Sem.MUL: self._mul,
+            Sem.NEG: self._neg,
+            Sem.MOV: self._mov,
+            Sem.MOVSX32: self._extend,
+            **dict.fromkeys(_LOGIC, self._logic),
+            **dict.fromkeys(_SHIFTS, self._shift),
+            **dict.fromkeys(_EXTENSIONS, self._extend),
+            **dict.fromkeys(_DIVISIONS, self._divide),
+            **dict.fromkeys(_REVERSED, self._reverse),
+            Sem.LE16: self._cut,
+            Sem.LE32: self._cut,
+            Sem.LE64: self._cut,
+        }
+
+    def write(self) -> None:
+        """The instruction at `operands.at`. Raises Divided when it has to be a request."""
+        o = self._o
+        _, self._sem, self._width, mask, self._dst, self._src, _, imm, self._reg = o.at.step
+        self._imm = imm & mask
+        low, high, _ = o.at.behind[self._dst]
+        if low == high:  # whatever it computes, only this can come out
+            o.write(self._dst, False, low & MASK32, T0)
+            o.write(self._dst, True, low >> _WORD, T0)
+            return
+        self._wants_low = o.wants(self._dst, False)
+        self._wants_high = o.wants(self._dst, True)
+        self._zero_high = high <= MASK32
+        if not (self._wants_low or self._wants_high):
+            return
+        self._by_sem[self._sem]()
+
+    # Operands
+
+    def _a(self, high: bool, scratch: int) -> int:
+        return self._o.read(self._dst, high, scratch)
+
+    def _b(self, high: bool, scratch: int) -> int:
+        if self._reg:
+            return self._o.read(self._src, high, scratch)
+        self._o.load(scratch, self._imm >> _WORD if high else self._imm & MASK32)
+        return scratch
+
+    def _b_constant(self, high: bool) -> int | None:
+        if self._reg:
+            return self._o.constant(self._src, high)
+        return self._imm >> _WORD if high else self._imm & MASK32
+
+    def _a_constant(self, high: bool) -> int | None:
+        return self._o.constant(self._dst, high)
+
+    def _target(self, high: bool, scratch: int) -> int:
+        return self._o.target(self._dst, high, scratch)
+
+    def _done(self, high: bool, holder: int) -> None:
+        self._o.done(self._dst, high, holder)
+
+    def _computes_high(self) -> bool:
+        """Whether the high half of the result is something to compute."""
+        return self._width > _WORD and self._wants_high and not self._zero_high
+
+    def _clear_high(self) -> None:
+        if self._wants_high and (self._width == _WORD or self._zero_high):
+            self._o.write(self._dst, True, 0, T0)
+
+    # Operations
+
+    def _add(self) -> None:
+        """ADD and SUB; the carry goes on into the high half where that is wanted."""
+        op, carry = (Alu.ADD, Alu.ADC) if self._sem is Sem.ADD else (Alu.SUB, Alu.SBC)
+        high = self._computes_high()
+        flags = Flags.SET if high else Flags.ANY
+        low = self._target(False, T0)
+        self._operate(op, low, self._a(False, T0), self._b_constant(False), False, flags)
+        if high:
+            self._done_keeping_flags(False, low)
+            holder = self._target(True, T1)
+            self._operate(carry, holder, self._a(True, T1), self._b_constant(True), True, Flags.ANY)
+            self._done(True, holder)
+            return
+        self._done(False, low)
+        self._clear_high()
+
+    def _done_keeping_flags(self, high: bool, holder: int) -> None:
+        self._done(high, holder)  # moves to singles and between registers set no flags
+
+    def _operate(
+        self, op: Alu, target: int, a: int, constant: int | None, high: bool, flags: Flags
+    ) -> None:
+        """`target = a op b`, b as a constant where it is one that fits."""
+        if constant is not None:
+            encoding = try_alu_imm(op, target, a, constant, flags)
+            if encoding is not None:
+                self._asm.emit(encoding)
+                return
+        scratch = T2 if a != T2 else T3
+        if constant is not None and op in (Alu.ADC, Alu.SBC):
+            self._asm.emit(*_constant_keeping_flags(scratch, constant))
+            b = scratch
+        else:
+            b = self._b(high, scratch)
+        self._asm.emit(alu(op, target, a, b, flags))
+
+    def _logic(self) -> None:
+        op = _LOGIC[self._sem]
+        if self._wants_low:
+            self._logic_half(op, False)
+        if self._computes_high():
+            self._logic_half(op, True)
+        self._clear_high()
+
+    def _logic_half(self, op: Alu, high: bool) -> None:
+        constant, neutral = self._b_constant(high), MASK32 if op == Alu.AND else 0
+        if constant == neutral and self._dst_is_home(high):
+            return
+        if constant == 0 and op == Alu.AND:
+            self._o.write(self._dst, high, 0, T0)
+            return
+        holder = self._target(high, T0)
+        self._operate(op, holder, self._a(high, T0), constant, high, Flags.ANY)
+        self._done(high, holder)
+
+    def _dst_is_home(self, high: bool) -> bool:
+        """Whether the half of dst is where it has to be already."""
+        return (self._dst, high) in self._o.homes
+
+    def _mul(self) -> None:
+        if not self._computes_high():
+            low = self._target(False, T0)
+            self._asm.emit(mul(low, self._a(False, T0), self._b(False, T1)))
+            self._done(False, low)
+            self._clear_high()
+            return
+        a, b = self._a(False, T0), self._b(False, T1)
+        self._asm.emit(long_mul(Long.UMULL, T2, T3, a, b))
+        if self._b_constant(True) != 0:
+            # T0 and T1 may hold a and b: a low is read again where it is needed.
+            high = self._b(True, T1)
+            self._asm.emit(mla(T3, self._a(False, T0), high, T3))
+        if self._a_constant(True) != 0:
+            high = self._a(True, T0)
+            self._asm.emit(mla(T3, high, self._b(False, T1), T3))
+        self._done(False, T2)
+        self._done(True, T3)
+
+    def _neg(self) -> None:
+        low = self._target(False, T0)
+        if not self._computes_high():
+            self._asm.emit(alu_imm(Alu.RSB, low, self._a(False, T0), 0))
+            self._done(False, low)
+            self._clear_high()
+            return
+        self._asm.emit(alu_imm(Alu.RSB, low, self._a(False, T0), 0, Flags.SET))
+        self._done(False, low)
+        self._asm.emit(*_constant_keeping_flags(T2, 0))
+        high = self._target(True, T1)
+        self._asm.emit(alu(Alu.SBC, high, T2, self._a(True, T1)))
+        self._done(True, high)
+
+    def _mov(self) -> None:
+        for high in (False, True):
+            if high and (self._width == _WORD or self._zero_high):
+                self._clear_high()
+                continue
+            if not self._o.wants(self._dst, high):
+                continue
+            constant = self._b_constant(high)
+            if constant is not None:
+                self._o.write(self._dst, high, constant, T0)
+                continue
+            holder = self._target(high, T0)
+            self._o.copy(self._src, high, holder)
+            self._done(high, holder)
+
+    def _extend(self) -> None:
+        low = self._target(False, T0)
+        source = self._b(False, T0)
+        if self._sem is Sem.MOVSX32:
+            if low != source:
+                self._asm.emit(mov(low, source))
+        else:
+            self._asm.emit(extend(_EXTENSIONS[self._sem], low, source))
+        self._done(False, low)
+        if self._computes_high():
+            high = self._target(True, T1)
+            self._asm.emit(shift_imm(Shift.ASR, high, low, _WORD - 1))
+            self._done(True, high)
+        self._clear_high()
+
+    def _divide(self) -> None:
+        if self._width > _WORD:
+            if not (self._a_constant(True) == 0 and self._b_constant(True) == 0):
+                raise Divided
+            if self._sem in (Sem.SDIV, Sem.SMOD) and not self._positive():
+                raise Divided
+        signed = self._width == _WORD and self._sem in (Sem.SDIV, Sem.SMOD)
+        divide = sdiv if signed else udiv
+        a, b = self._a(False, T0), self._b(False, T1)
+        low = self._target(False, T2)
+        if self._sem in (Sem.DIV, Sem.SDIV):
+            self._asm.emit(divide(low, a, b))
+        else:
+            self._asm.emit(divide(T3, a, b), mls(low, T3, b, a))
+        self._done(False, low)
+        self._clear_high()
+
+    def _positive(self) -> bool:
+        """Whether both operands are the same signed and unsigned: below 2^32 they are, in 64 bits."""
+        return self._o.at.before[self._dst][1] <= MASK32
+
+    def _reverse(self) -> None:
+        width = _REVERSED[self._sem]
+        if width == 2 * _WORD:
+            a, b = self._a(False, T0), self._a(True, T1)
+            self._asm.emit(unary(Unary.REV, T2, a), unary(Unary.REV, T3, b))
+            if self._wants_low:
+                self._done(False, T3)
+            if self._wants_high:
+                self._done(True, T2)
+            return
+        low, a = self._target(False, T0), self._a(False, T0)
+        if width == _WORD:
+            self._asm.emit(unary(Unary.REV, low, a))
+        else:
+            self._asm.emit(unary(Unary.REV16, low, a), extend(Extend.UXTH, low, low))
+        self._done(False, low)
+        self._o.write(self._dst, True, 0, T0)
+
+    def _cut(self) -> None:
+        if self._sem is Sem.LE64:
+            return
+        if self._sem is Sem.LE16:
+            low = self._target(False, T0)
+            self._asm.emit(extend(Extend.UXTH, low, self._a(False, T0)))
+            self._done(False, low)
+        self._o.write(self._dst, True, 0, T0)
+
+    # Shifts
+
+    def _shift(self) -> None:
+        count = self._b_constant(False)
+        if count is None:
+            self._shift_by_register()
+        else:
+            self._shift_by(count & (self._width - 1))
+
+    def _shift_by(self, count: int) -> None:
+        op = _SHIFTS[self._sem]
+        if count == 0:
+            self._clear_high()
+            return
+        if self._width == _WORD or (op == Shift.LSL and not self._computes_high()):
+            if count >= _WORD:
+                self._o.write(self._dst, False, 0, T0)
+            elif self._wants_low:
+                low = self._target(False, T0)
+                self._asm.emit(shift_imm(op, low, self._a(False, T0), count))
+                self._done(False, low)
+            self._clear_high()
+        elif op == Shift.LSL:
+            self._left(count)
+        else:
+            self._right(op, count)
+
+    def _left(self, count: int) -> None:
+        high = self._target(True, T1)
+        low = self._a(False, T0)
+        if count >= _WORD:
+            self._asm.emit(shift_imm(Shift.LSL, high, low, count - _WORD))
+            self._done(True, high)
+            self._o.write(self._dst, False, 0, T0)
+            return
+        if self._a_constant(True) == 0:
+            self._asm.emit(shift_imm(Shift.LSR, high, low, _WORD - count))
+        else:
+            self._asm.emit(shift_imm(Shift.LSL, high, self._a(True, T1), count))
+            self._asm.emit(alu(Alu.ORR, high, high, low, Flags.ANY, Shift.LSR, _WORD - count))
+        self._done(True, high)
+        if self._wants_low:
+            holder = self._target(False, T0)
+            self._asm.emit(shift_imm(Shift.LSL, holder, low, count))
+            self._done(False, holder)
+
+    def _right(self, op: Shift, count: int) -> None:
+        known_zero = self._a_constant(True) == 0
+        low, high = self._target(False, T0), T1 if known_zero else self._a(True, T1)
+        if count >= _WORD:
+            if known_zero:
+                self._o.write(self._dst, False, 0, T0)
+            elif self._wants_low:
+                self._asm.emit(shift_imm(op, low, high, count - _WORD) if count > _WORD else mov(low, high))
+                self._done(False, low)
+            self._high_of_right(op, _WORD - 1 if op == Shift.ASR else None, high)
+            return
+        if self._wants_low:
+            self._asm.emit(shift_imm(Shift.LSR, low, self._a(False, T0), count))
+            if not known_zero:
+                self._asm.emit(alu(Alu.ORR, low, low, high, Flags.ANY, Shift.LSL, _WORD - count))
+            self._done(False, low)
+        self._high_of_right(op, count, high)
+
+    def _high_of_right(self, op: Shift, count: int | None, high: int) -> None:
+        """The high half moved by `count`, or nothing left of it."""
+        if not self._wants_high:
+            return
+        if count is None or self._zero_high:
+            self._o.write(self._dst, True, 0, T2)
+            return
+        holder = self._target(True, T1)
+        self._asm.emit(shift_imm(op, holder, high, count))
+        self._done(True, holder)
+
+    def _shift_by_register(self) -> None:
+        """By the low bits of a register. Counts of 32 and more shift everything out of a half."""
+        op, asm = _SHIFTS[self._sem], self._asm
+        if self._width == _WORD or (op == Shift.LSL and not self._computes_high()):
+            asm.emit(alu_imm(Alu.AND, T1, self._b(False, T1), self._width - 1))
+            low = self._target(False, T0)
+            asm.emit(shift_reg(op, low, self._a(False, T0), T1))
+            self._done(False, low)
+            self._clear_high()
+            return
+        asm.emit(alu_imm(Alu.AND, T2, self._b(False, T2), self._width - 1))
+        low, high = self._a(False, T0), self._a(True, T1)
+        if op == Shift.LSL:
+            self._left_by_register(low, high)
+        else:
+            self._right_by_register(op, low, high)
+
+    def _left_by_register(self, low: int, high: int) -> None:
+        """The count is in T2. high = high << n | low >> 32 - n | low << n - 32."""
+        asm = self._asm
+        holder = self._target(True, T1)
+        asm.emit(shift_reg(Shift.LSL, holder, high, T2), alu_imm(Alu.RSB, T3, T2, _WORD))
+        asm.emit(shift_reg(Shift.LSR, T3, low, T3), alu(Alu.ORR, holder, holder, T3))
+        asm.emit(alu_imm(Alu.SUB, T3, T2, _WORD), shift_reg(Shift.LSL, T3, low, T3))
+        asm.emit(alu(Alu.ORR, holder, holder, T3))
+        self._done(True, holder)
+        if self._wants_low:
+            target = self._target(False, T0)
+            asm.emit(shift_reg(Shift.LSL, target, low, T2))
+            self._done(False, target)
+
+    def _right_by_register(self, op: Shift, low: int, high: int) -> None:
+        """The count is in T2. low = low >> n | high << 32 - n, and from 32 on high >> n - 32."""
+        asm = self._asm
+        if self._wants_low:
+            holder = self._target(False, T0)
+            asm.emit(shift_reg(Shift.LSR, holder, low, T2), alu_imm(Alu.RSB, T3, T2, _WORD))
+            asm.emit(shift_reg(Shift.LSL, T3, high, T3), alu(Alu.ORR, holder, holder, T3))
+            asm.emit(alu_imm(Alu.SUB, T3, T2, _WORD, Flags.SET))
+            asm.if_then(Cond.PL, [shift_reg(op, holder, high, T3, Flags.KEEP)])
+            self._done(False, holder)
+        if self._wants_high:
+            if self._zero_high:
+                self._o.write(self._dst, True, 0, T3)
+                return
+            target = self._target(True, T1)
+            asm.emit(shift_reg(op, target, high, T2))
+            self._done(True, target)
+
+
+def _constant_keeping_flags(register: int, value: int) -> tuple[int, ...]:
+    """A constant between an instruction that sets the carry and one that reads it."""
+    return load_constant(register, value, Flags.KEEP)
+
