@@ -165,7 +165,8 @@ def test_nothing_but_literals(register: int) -> None:
     for value in range(3000):
         asm.literal(register, 0x12340000 + value)
     code = asm.finish()
-    loaded, offset = [], 0
+    loaded: list[int] = []
+    offset = 0
     while len(loaded) < 3000:
         name, to = lines(code, offset, 1)[0]
         if name == "b":
