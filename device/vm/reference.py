@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from device.vm.advice import ADVICE
 from device.vm.helpers import HELPERS
 from device.vm.isa import TABLE, Op
+from device.vm.lint import DEVIATIONS
 from device.vm.verifier import RULES
 
 _HEAD: Final = """\
@@ -54,6 +56,19 @@ def _sections() -> Iterator[str]:
             (name, rule.severity.value, rule.fault.name if rule.fault else "", rule.expected, rule.hint)
             for name, rule in RULES.items()
         ),
+    )
+    yield _section(
+        "Faults",
+        "How runs end that do not end with exit (`device/vm/faults.py`, `device/vm/advice.py`); client and"
+        " log say more where the address tells more.",
+        ("name", "number", "meaning", "what to try"),
+        ((code.name, str(int(code)), row.meaning, row.hint) for code, row in ADVICE.items()),
+    )
+    yield _section(
+        "Other machines",
+        "Where a program that runs here would misbehave (`device/vm/lint/`): see `client verify --profile`.",
+        ("id", "profiles", "what happens there", "what to do"),
+        ((row.id, " ".join(row.profiles), row.there, row.hint) for row in DEVIATIONS),
     )
 
 

@@ -17,6 +17,8 @@ from device.vm.asm import assemble
 from device.vm.decode import decode_step
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.isa import BY_OPCODE, Form, Instruction, Slot, walk
+from device.vm.lint import lint
+from device.vm.profiles import PROFILES, UBPF_FC, Profile
 from device.vm.program import Function, Layout, Outcome, Program, Run, build_memory
 from device.vm.switch import SwitchEngine
 from device.vm.verifier import RULES, Report, verify
@@ -63,14 +65,30 @@ ANY_PROGRAM = st.builds(
 
 
 @settings(max_examples=1000)
-@given(ANY_PROGRAM, st.one_of(st.none(), st.sets(st.sampled_from([1, 2, 3]))), st.integers(0, 50))
-def test_any_program_gets_a_report(program: Program, allowed: set[int] | None, budget: int) -> None:
-    report = verify(program, helpers=HELPERS, allowed=allowed, budget=budget)
+@given(
+    ANY_PROGRAM,
+    st.one_of(st.none(), st.sets(st.sampled_from([1, 2, 3]))),
+    st.integers(0, 50),
+    st.sampled_from([*PROFILES.values(), UBPF_FC]),
+)
+def test_any_program_gets_a_report(
+    program: Program, allowed: set[int] | None, budget: int, profile: Profile
+) -> None:
+    report = verify(program, helpers=HELPERS, allowed=allowed, budget=budget, profile=profile)
     last = max(program.slots - 1, 0)
     assert [(f.insn, f.id) for f in report.findings] == sorted((f.insn, f.id) for f in report.findings)
     assert all(f.id in RULES and 0 <= f.insn <= last and f.message for f in report.findings)
     assert report.bounded == (report.bound is not None)
     assert report.to_map()["accepted"] == report.accepted == (report.errors == ())
+    assert {loop.end for loop in report.loops} <= set(range(last + 1))
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY_PROGRAM)
+def test_any_program_can_be_linted(program: Program) -> None:
+    remarks = lint(program, list(PROFILES))
+    assert all(0 <= pc < program.slots for remark in remarks for pc in remark.insns)
+    assert all(remark.message and remark.profiles for remark in remarks)
 
 
 # Findings that make one slot unfit to run, whatever stands around it.

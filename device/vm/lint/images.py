@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from device.vm import profiles
-from device.vm.elf_format import R_BPF_64_32, R_BPF_64_NODYLD32
+from device.vm.elf_format import R_BPF_64_32, R_BPF_64_64, R_BPF_64_NODYLD32
 from device.vm.isa import Form, Sem
 from device.vm.lint.deviation import FEMTO, RIOT, SMING, UBPF, Deviation, Finder
 from device.vm.lint.loops import branch_budget
@@ -22,9 +22,18 @@ def _unread(profile: Profile) -> Finder:
     return lambda subject: None if subject.program.layout in profile.layouts else _WHOLE
 
 
-def _has_sections(subject: Subject) -> Sequence[int] | None:
+def _uses_sections(subject: Subject) -> Sequence[int] | None:
+    """Whether instructions hold addresses of data; names of functions in .rodata do no harm."""
     program = subject.program
-    return _WHOLE if program.rodata or program.has_memory else None
+    if program.layout.has_header:
+        return subject.slots_of(lambda insn: insn.row.form is Form.WIDE_RELATIVE)
+    if subject.obj is None:
+        return _WHOLE if program.rodata or program.has_memory else None
+    tables = subject.obj.relocation_tables()
+    found = any(
+        entry.type == R_BPF_64_64 for target, entries in tables if target.is_text for entry in entries
+    )
+    return _WHOLE if found else None
 
 
 def _without_data(subject: Subject) -> list[int] | None:
@@ -103,21 +112,21 @@ IMAGES: Final = (
     Deviation(
         "layout-femto", (FEMTO,), _unread(profiles.FEMTO),
         "only images with a Femto-Containers header are read",
-        "client package --layout femto",
+        "client package --layout femto --profile femto",
     ),
     Deviation(
         "layout-sming", (SMING,), _unread(profiles.SMING), "only images with Sming's header are read",
-        "client package --layout sming",
+        "client package --layout sming --profile sming",
     ),
     Deviation(
         "layout-text", (RIOT,), _unread(profiles.RIOT2020), "only bare text is read",
         "client package --layout text",
     ),
     Deviation(
-        "sections", (RIOT,), _has_sections, "there is no .data, .rodata and .bss", "keep data on the stack",
+        "sections", (RIOT,), _uses_sections, "there is no .data, .rodata and .bss", "keep data on the stack",
     ),
     Deviation(
-        "section-offset", (FEMTO,), _has_sections,
+        "section-offset", (FEMTO,), _uses_sections,
         ".data and .rodata begin at the wrong offset of the image: other bytes are read",
         "keep data on the stack",
     ),
@@ -153,11 +162,11 @@ IMAGES: Final = (
     ),
     Deviation(
         "tool-sections", (FEMTO,), _tool_fails, "its tool fails on .bss and string sections",
-        "convert with client package --layout femto",
+        "convert with client package --layout femto --profile femto",
     ),
     Deviation(
         "tool-strings", (SMING,), _has_strings, "its tool appends string sections once per relocation",
-        "convert with client package --layout sming",
+        "convert with client package --layout sming --profile sming",
     ),
     Deviation(
         "stack-instance", (SMING,), _needs_stack, "an instance may be given as little as 32 bytes of stack",
