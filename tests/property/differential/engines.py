@@ -18,9 +18,10 @@ SOON: Final = 40
 """Instructions after which a run goes over from closures to generated code in its middle."""
 
 EVERY: Final[Mapping[str, int]] = {
-    "interpreter": 5,
-    "interpreter, soon hot": 2,
-    "interpreter, racing": 3,
+    "interpreter": 7,
+    "interpreter, closures": 2,
+    "interpreter, soon hot": 3,
+    "interpreter, racing": 5,
 }
 """Engines that see only every so many cases: the other forms of theirs see all, and each costs time."""
 

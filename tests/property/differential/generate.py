@@ -68,9 +68,9 @@ def generate(source: random.Random) -> Case:
         zero_divisors = source.random() < 0.1
         return Case(Writer(source, [], FRAME_SIZE).probe(), Setup(zero_divisors=zero_divisors), budget=200)
     world = _world(source)
-    small = source.random() < 0.6
+    small = source.random() < 0.75
     writer = Writer(source, world.areas(), world.setup.frame_size)
-    entry = writer.program(source.randrange(3, 14) if small else source.randrange(14, 90))
+    entry = writer.program(source.randrange(3, 14) if small else source.randrange(14, 70))
     return Case(
         text=writer.out.text(),
         setup=world.setup,
