@@ -14,9 +14,9 @@ from typing import Any, Final
 from aiocoap import Code, Message
 from aiocoap.optiontypes import BlockOption
 
-from device.errors import TransportError
+from device.errors import RemoteError, TooLarge, TransportError
 from device.transport.body import Body, broken
-from device.transport.exchange import exchange, expect_success, like, transport_url
+from device.transport.exchange import exchange, expect_success, like, remote_error, transport_url
 from device.transport.stack import CoapContext
 from device.transport.timing import LAN, Timing
 
@@ -24,6 +24,7 @@ MAX_ANSWER: Final = 1024 * 1024
 """Bytes of an answer that `request` takes, when it is not told otherwise."""
 
 _LARGEST: Final = 1024
+_MAX_PROBLEM: Final = 2048
 
 Progress = Callable[[int, int | None], None]
 
@@ -78,6 +79,8 @@ async def download(
     async with _deadline(timeout_s, first):
         step = _Step(context, timeout_s, timing)
         answer = await step(first)
+        if not answer.code.is_successful():
+            raise await _refusal(step, first, answer, size)
         body = Body(_content(answer), limit, size)
         _report(progress, body)
         while body.more:
@@ -180,6 +183,25 @@ def _content(answer: Message) -> Message:
     if answer.code != Code.CONTENT:
         raise broken(f"{answer.code.dotted} in answer to GET")
     return answer
+
+
+async def _refusal(step: _Step, asked: Message, answer: Message, size: int) -> RemoteError:
+    """The error that an answer says, with the blocks of it that are still to come.
+
+    Problem details are longer than the block sizes of small devices. Where the rest does not come, or is not
+    what belongs to it, the code says enough.
+    """
+    try:
+        body = Body(answer, _MAX_PROBLEM, size)
+        while body.more:
+            part = await step(_next(asked, answer, body))
+            if part.code != answer.code:
+                return remote_error(answer)
+            body.add(part)
+    except (TransportError, TooLarge):
+        return remote_error(answer)
+    answer.payload = bytes(body.data)
+    return remote_error(answer)
 
 
 def _report(progress: Progress | None, body: Body) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiocoap import Code, Message
 
+from device.api import Problem
 from device.errors import MicroBpfError, RemoteError, TooLarge, TransportError
 from device.transport import LAN, Timing, allowance_s, download, expect_success, request, upload
 from device.transport.address import parse_url
@@ -42,6 +43,42 @@ def on(number: int, change: Callable[[Message], Message]) -> Callable[[Message, 
         return [change(request) if count == number else block(request)]
 
     return answer
+
+
+NO_FILE = Problem("Not found", "there is no file of this name", "not-found", "/nothing.bin", "see /")
+PROBLEM = NO_FILE.to_cbor()
+REFUSALS: dict[str, tuple[Callable[[Message, int], Iterable[Message]], str]] = {
+    "in blocks": (lambda r, _: [refusal(r)], "there is no file of this name"),
+    "in one": (
+        lambda _r, _: [Message(code=Code.NOT_FOUND, payload=PROBLEM, content_format=257)],
+        "there is no file of this name",
+    ),
+    "cut off": (lambda r, n: [refusal(r)] if n == 0 else [Message(code=Code.NOT_FOUND)], "Not Found"),
+    "another code": (lambda r, n: [refusal(r)] if n == 0 else [block(r)], "Not Found"),
+    "without end": (lambda r, _: [refusal(r, more=True)], "Not Found"),
+    "then silence": (lambda r, n: [refusal(r)] if n == 0 else [], "Not Found"),
+}
+
+
+def refusal(request: Message, *, more: bool = False) -> Message:
+    """A block of problem details as the answer to a request for a block."""
+    number, size, exponent = request.opt.block2.block_number, request.opt.block2.size, 2
+    body = PROBLEM * 40 if more else PROBLEM
+    rest = (number + 1) * size < len(body)
+    part = body[number * size : (number + 1) * size]
+    return Message(
+        code=Code.NOT_FOUND, payload=part, content_format=257, etag=b"p", block2=(number, rest, exponent)
+    )
+
+
+@pytest.mark.parametrize(("answer", "detail"), REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_refusal_says_why_also_in_small_blocks(
+    answer: Callable[[Message, int], Iterable[Message]], detail: str
+) -> None:
+    async with scripted(answer) as (context, url, _):
+        with pytest.raises(RemoteError) as caught:
+            await download(context, f"{url}/nothing.bin", limit=256, block_size=SIZE, timing=QUICK)
+    assert (caught.value.status, caught.value.detail) == ("4.04", detail)
 
 
 WRONG = {
