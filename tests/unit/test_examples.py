@@ -19,6 +19,7 @@ from elftools.elf.relocation import RelocationSection
 from client.build import CPU_LEVELS, compile_source, compilers, producer
 from client.examples import Case, Example, ExpectedRun, folder, load
 from device.errors import LoadError
+from device.peripherals import make_board
 from device.storage.stores import MemoryStore
 from device.vm import debuginfo, helpers, loader, verifier, writer
 from device.vm.engines import ENGINES
@@ -56,6 +57,9 @@ class Clock:
         self.now += 250
         return self.now
 
+    def pass_by(self, us: int) -> None:
+        self.now += us
+
 
 @dataclass
 class Slot:
@@ -69,6 +73,7 @@ class Slot:
 
     def __post_init__(self) -> None:
         self.data = self.program.fresh_data()
+        self.board = make_board("native", lambda: self.clock.now)
 
     def run(self, expected: ExpectedRun, engine: Engine) -> tuple[Outcome, str, bytes]:
         """Run once; how it ended, what it printed, and the context afterwards."""
@@ -76,7 +81,15 @@ class Slot:
         extra = [(bytearray(expected.region), False)] if expected.region else []
         memory = build_memory(self.program, self.data, context, extra=extra)
         output = Output()
-        services = helpers.Services(self.local, self.shared, self.clock, output, self.warnings.append)
+        services = helpers.Services(
+            local=self.local,
+            shared=self.shared,
+            clock=self.clock,
+            console=output,
+            warn=self.warnings.append,
+            board=self.board,
+            pause=self.clock.pass_by,
+        )
         run = Run(
             memory=memory,
             call_helper=helpers.gate(memory, services, AVAILABLE, None),
