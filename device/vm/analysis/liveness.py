@@ -168,10 +168,12 @@ def around_calls(units: Mapping[int, Unit]) -> tuple[dict[int, int], int]:
     Where there is no local call nobody asks, and all sets are empty.
 
     The second is one set for the whole program: every argument register that is read behind some local call.
-    Compilers read none, so that returns carry nothing but r0.
+    Compilers read none, so that returns carry nothing but r0. Where the exact engine takes over somewhere, it
+    may call these functions from code that is in no unit, and read all of them behind that.
     """
     needs = dict.fromkeys(units, 0)
-    returned = 0
+    left = any(block.leave >= 0 for unit in units.values() for block in unit.blocks)
+    returned = ARGUMENTS if left else 0
     changed = any(_calls(unit) for unit in units.values())
     while changed:
         changed = False
