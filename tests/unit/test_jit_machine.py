@@ -136,7 +136,7 @@ def test_calls(
 ) -> None:
     installed = machine.install(text, CODE_BASE)
     for _ in range(3):
-        assert machine.run(installed.entry, arguments).reason is Reason.RETURNED
+        assert machine.run(installed.entry, *arguments).reason is Reason.RETURNED
         assert machine.results == results
 
 
@@ -148,9 +148,9 @@ def test_flags_inside_an_it_block(machine: Machine) -> None:
     asm.if_then(Cond.EQ, [alu_imm(Alu.ADD, 2, 2, 1)])
     asm.emit(RETURN)
     installed = machine.install(asm.finish().text, CODE_BASE)
-    machine.run(installed.entry, (2, 1, 0))
+    machine.run(installed.entry, 2, 1, 0)
     assert machine.results == (0, 1, 1)
-    machine.run(installed.entry, (1, 2, 0))
+    machine.run(installed.entry, 1, 2, 0)
     assert machine.results == (1, 2, 0)
 
 
@@ -165,7 +165,7 @@ def test_a_request_and_its_answer(machine: Machine) -> None:
     place = 4 * FREE
     text = code(access(Access.STR, 0, R.SP, place), *request(9), access(Access.LDR, 0, R.SP, place), RETURN)
     installed = machine.install(text, CODE_BASE)
-    assert machine.run(installed.entry, (21, 5, 6), double).reason is Reason.RETURNED
+    assert machine.run(installed.entry, 21, 5, 6, service=double).reason is Reason.RETURNED
     assert (seen, machine.results) == ([(9, 21)], (42, 5, 6))
 
 
@@ -183,12 +183,12 @@ def test_a_fault_of_the_service(machine: Machine) -> None:
         raise fault
 
     installed = machine.install(marking(), CODE_BASE)
-    stop = machine.run(installed.entry, (0x11, 0x22), refuse)
+    stop = machine.run(installed.entry, 0x11, 0x22, service=refuse)
     offset = code(*load_constant(2, 1), access(Access.STR, 2, R.SP, 48), *request(4)).rindex(code(svc(4)))
     assert (stop.reason, stop.fault, stop.pc) == (Reason.FAULTED, fault, CODE_BASE + offset)
     assert stop.registers[:4] == (0x11, 0x22, 1, 4)
     assert machine.mailbox[FREE] == 1
-    assert machine.run(installed.entry, (), lambda _: None).reason is Reason.RETURNED
+    assert machine.run(installed.entry, service=lambda _: None).reason is Reason.RETURNED
     assert machine.mailbox[FREE] == 2
 
 
@@ -199,11 +199,11 @@ def test_any_other_error_of_the_service_is_raised_after_the_run(machine: Machine
         raise ZeroDivisionError("ours")
 
     with pytest.raises(ZeroDivisionError, match="ours"):
-        machine.run(installed.entry, (), fail)
+        machine.run(installed.entry, service=fail)
     assert machine.mailbox[FREE] == 1
     with pytest.raises(MachineError, match="request 4"):
         machine.run(installed.entry)
-    assert machine.run(installed.entry, (), lambda _: None).reason is Reason.RETURNED
+    assert machine.run(installed.entry, service=lambda _: None).reason is Reason.RETURNED
 
 
 def test_a_service_cannot_run_the_machine_again(machine: Machine) -> None:
@@ -213,7 +213,7 @@ def test_a_service_cannot_run_the_machine_again(machine: Machine) -> None:
         machine.run(installed.entry)
 
     with pytest.raises(MachineError, match="running"):
-        machine.run(installed.entry, (), nest)
+        machine.run(installed.entry, service=nest)
 
 
 def test_new_code_at_the_same_address_is_what_runs(machine: Machine) -> None:
@@ -271,7 +271,7 @@ def give_memory(machine: Machine) -> tuple[SharedBuffer, SharedBuffer]:
 def test_guard_pages(machine: Machine, instruction: int, address: int, kind: str) -> None:
     give_memory(machine)
     installed = machine.install(code(NOP, instruction, RETURN), CODE_BASE)
-    stop = machine.run(installed.entry, (0xAB, address))
+    stop = machine.run(installed.entry, 0xAB, address)
     assert (stop.reason, stop.pc, stop.address) == (Reason.MEMORY, CODE_BASE + 2, address)
     assert (stop.size, stop.access, stop.registers[:2]) == (4, kind, (0xAB, address))
 
@@ -281,13 +281,13 @@ def test_guest_memory_is_shared(machine: Machine) -> None:
     rodata.data[:4] = b"\x2a\0\0\0"
     copy = code(access(Access.LDR, 2, 0, 0), access(Access.STR, 2, 1, 0), RETURN)
     installed = machine.install(copy, CODE_BASE)
-    assert machine.run(installed.entry, (RODATA_BASE, DATA_BASE + 4)).reason is Reason.RETURNED
+    assert machine.run(installed.entry, RODATA_BASE, DATA_BASE + 4).reason is Reason.RETURNED
     assert bytes(data.data[:8]) == b"\0\0\0\0\x2a\0\0\0"
     machine.unmap(DATA_BASE)
-    assert machine.run(installed.entry, (RODATA_BASE, DATA_BASE + 4)).address == DATA_BASE + 4
+    assert machine.run(installed.entry, RODATA_BASE, DATA_BASE + 4).address == DATA_BASE + 4
     other = SharedBuffer(8)
     machine.map(DATA_BASE, other, writable=True)
-    machine.run(installed.entry, (RODATA_BASE, DATA_BASE))
+    machine.run(installed.entry, RODATA_BASE, DATA_BASE)
     assert (bytes(other.data), bytes(data.data[:4])) == (b"\x2a\0\0\0\0\0\0\0", b"\0\0\0\0")
 
 
@@ -305,7 +305,7 @@ def test_jumps_to_where_no_code_is(machine: Machine, address: int) -> None:
     _, data = give_memory(machine)
     data.data[:2] = code(RETURN)
     installed = machine.install(code(bx(0)), CODE_BASE)
-    stop = machine.run(installed.entry, (address | 1,))
+    stop = machine.run(installed.entry, address | 1)
     assert (stop.reason, stop.access, stop.pc) == (Reason.MEMORY, "fetch", address)
 
 
@@ -334,8 +334,8 @@ def test_a_fault_inside_an_it_block_leaves_nothing_behind(machine: Machine) -> N
     bad = machine.install(asm.finish().text, CODE_BASE)
     good = machine.install(code(RETURN), CODE_BASE + 0x100)
     for number in range(3):
-        assert machine.run(bad.entry, (0, 0)).reason is Reason.MEMORY
-        assert machine.run(good.entry, (77, 78, number)).reason is Reason.RETURNED
+        assert machine.run(bad.entry, 0, 0).reason is Reason.MEMORY
+        assert machine.run(good.entry, 77, 78, number).reason is Reason.RETURNED
         assert machine.results == (77, 78, number)
 
 
@@ -363,7 +363,7 @@ def test_many_rounds_in_one_run(machine: Machine) -> None:
         machine.mailbox[4] = 10 * machine.results[0]
         return len(results) < 4
 
-    assert machine.run(installed.entry, (1,), again=again).reason is Reason.RETURNED
+    assert machine.run(installed.entry, 1, again=again).reason is Reason.RETURNED
     assert results == [2, 21, 211, 2111]
 
 
@@ -379,7 +379,7 @@ def test_more_code_than_the_translation_buffer_holds(machine: Machine) -> None:
     asm.emit(RETURN)
     installed = machine.install(asm.finish().text, CODE_BASE)
     for _ in range(2):
-        assert machine.run(installed.entry, (0,)).reason is Reason.RETURNED
+        assert machine.run(installed.entry, 0).reason is Reason.RETURNED
         assert machine.results[0] == blocks
 
 

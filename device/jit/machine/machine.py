@@ -3,7 +3,7 @@
     machine = Machine(watchdog)
     machine.map(STACK_PAGE, stack, writable=True)
     installed = machine.install(code.text, CODE_BASE)
-    stop = machine.run(installed.entry, (context_address, context_length), service, should_stop=killed)
+    stop = machine.run(installed.entry, context_address, context_length, service=service, should_stop=killed)
     if stop.reason is Reason.RETURNED:
         low, high, left = machine.results
 
@@ -27,8 +27,9 @@ For the author of the lowering and the engine:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from struct import Struct
 from threading import Lock, get_ident
 from typing import Final
 
@@ -36,7 +37,6 @@ from device.jit.buffers import SharedBuffer
 from device.jit.dispatcher import dispatcher
 from device.jit.errors import MachineError
 from device.jit.layout import (
-    ARGUMENTS,
     CODE_BASE,
     CODE_SIZE,
     DISPATCHER,
@@ -58,6 +58,9 @@ Service = Callable[[int], None]
 """What a request runs, given its number."""
 
 _SVC_SIZE: Final = 2
+_CALL: Final = Struct("=5I")
+_CALL_PLACE: Final = 4 * ENTRY
+_RESULTS: Final = Struct("=3I")
 _ERASED: Final = b"\x00\xde"  # udf #0
 
 
@@ -105,7 +108,8 @@ class Machine:
         resident = self._map(DISPATCHER, SharedBuffer(PAGE), READ_EXECUTE)
         text = dispatcher()
         resident.data[: len(text)] = text
-        self.mailbox: memoryview = native.data[STACK_SIZE:].cast("I")
+        self._bytes = native.data[STACK_SIZE:]
+        self.mailbox: memoryview = self._bytes.cast("I")
         self._start, self._stop = self._core.start, self._core.stop
         self._reset = self._core.snapshot()
         watchdog.add(self)
@@ -161,23 +165,24 @@ class Machine:
     def run(
         self,
         entry: int,
-        arguments: Sequence[int] = (),
-        service: Service = no_service,
+        r0: int = 0,
+        r1: int = 0,
+        r2: int = 0,
+        r3: int = 0,
         *,
+        service: Service = no_service,
         should_stop: Callable[[], bool] | None = None,
         again: Callable[[], bool] | None = None,
     ) -> Stop:
-        """Call `entry` with up to four words, and tell how that ended.
+        """Call `entry` with four words, and tell how that ended.
 
         After a return `again` may ask for another round: it may read the results and change entry and
         arguments in the mailbox, and costs less than another run. Raises what the service or `again` raised,
         unless it is a GuestFault of the service.
         """
-        self._own()
-        mailbox = self.mailbox
-        mailbox[ENTRY] = entry | 1
-        for index, argument in enumerate(arguments, ARGUMENTS):
-            mailbox[index] = argument
+        if get_ident() != self._thread or self.running or not self._open:
+            self._own()
+        _CALL.pack_into(self._bytes, _CALL_PLACE, entry | 1, r0, r1, r2, r3)
         self._service, self._again, self._should_stop = service, again, should_stop
         if should_stop is not None and should_stop():
             return Stop(Reason.KILLED, pc=entry & ~1)
@@ -197,7 +202,7 @@ class Machine:
     @property
     def results(self) -> tuple[int, int, int]:
         """R0, R1 and R2 as the entry returned them."""
-        low, high, third = self.mailbox[RESULT : RESULT + 3]
+        low, high, third = _RESULTS.unpack_from(self._bytes, 4 * RESULT)
         return low, high, third
 
     def _on_exception(self, _handle: int | None, number: int, _data: int | None) -> None:
