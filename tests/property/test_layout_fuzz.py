@@ -25,6 +25,7 @@ from device.vm.layouts.header import CallRecord, FunctionRecord, Parts
 from device.vm.memory import MAX_REGION_BYTES
 from device.vm.program import Layout, Program
 from tests.headers import BODY, FIELDS, RBPF, START, UBPF, Header, offset_of
+from tests.integration.test_layout_acceptance import POINTERS
 from tests.property.fuzzing import flood
 from tests.property.test_loader_fuzz import OBJECTS
 from tests.property.test_loader_fuzz import mutated as damaged
@@ -50,8 +51,6 @@ NUMBERS: Final = (
     2**32 - 1,
 )
 SLOTS: Final = 6
-POINTERS: Final = ("data_relocations", "looping", "data_relocations_looping")
-"""Examples with pointers in data, which only this fleet's own layouts carry."""
 CALL: Final = assemble("call local +0")
 
 
