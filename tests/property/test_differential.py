@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from tests.property.broken_engines import BROKEN, BrokenEngine
 from tests.property.differential import listing
 from tests.property.differential.campaign import Campaign, accepts, differs
 from tests.property.differential.case import Case, Setup
-from tests.property.differential.engines import Factory, candidates
+from tests.property.differential.engines import Factory, candidates, reference
+from tests.property.differential.execute import Observed, execute
 from tests.property.differential.found import again, describe, smallest
 from tests.property.differential.generate import generate
 from tests.property.fuzzing import SEED as NUMBER
@@ -38,6 +42,36 @@ def test_engines_agree(batch: int) -> None:
         difference = campaign.check(number)
         assert difference is None, "\n" + describe(difference, factories, SEED, number)
     assert campaign.tally.refused < campaign.tally.cases // 2
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("engine", candidates())
+def test_one_engine_serves_many_threads(engine: str) -> None:
+    """Each case on four threads at once, with cases before and after it on the others."""
+    accepted = [case for case in map(numbered, range(120)) if accepts(case.program(), case)]
+    wanted = [execute(reference(), case.program(), case) for case in accepted for _ in range(4)]
+    shared = candidates()[engine]()
+
+    def run(case: Case) -> Observed:
+        return execute(shared, case.program(), case)
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(run, [case for case in accepted for _ in range(4)]))
+    different = [number for number, pair in enumerate(zip(found, wanted, strict=True)) if pair[0] != pair[1]]
+    assert [accepted[number // 4] for number in different] == []
+
+
+def numbered(number: int) -> Case:
+    return generate(random.Random(f"{SEED}/{number}"))
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
@@ -85,7 +119,7 @@ def test_the_same_seed_makes_the_same_cases() -> None:
 
 @pytest.mark.parametrize("number", range(40))
 def test_cases_are_written_and_read(number: int) -> None:
-    case = generate(random.Random(f"{SEED}/{number}"))
+    case = numbered(number)
     assert listing.read(listing.write(case)) == case
 
 
