@@ -72,9 +72,8 @@ def _dump_lines(dump: Dump) -> Iterator[str]:
     from client.anatomy import header_lines
 
     facts = dump.to_map()
-    header = {key: escape(text) for key, text in header_lines(facts["header"]).items()}
     shown = {key: facts[key] for key in ("name", "layout", "size", "digest")}
-    yield from block({**shown, **header})
+    yield from block({**shown, **header_lines(facts["header"])})
     yield ""
     sections = [
         (item["name"], None if item["address"] is None else f"0x{item['address']:08x}", item["size"])

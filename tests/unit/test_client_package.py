@@ -17,7 +17,7 @@ from client.debuginfo import gives
 from client.dump import Dump
 from client.image import examine, package, with_lines
 from client.settings import LAYOUTS, PROFILES
-from device.vm import loader
+from device.vm import loader, profiles
 from device.vm.debuginfo import line_table
 from device.vm.layouts.style import STYLES
 from device.vm.program import Layout
@@ -47,7 +47,12 @@ def error(*arguments: str | Path) -> dict[str, Any]:
 
 def test_the_options_are_what_there_is() -> None:
     assert set(LAYOUTS) == {layout.value for layout in Layout}
-    assert set(PROFILES) == set(STYLES)
+    assert set(PROFILES) == set(STYLES) == set(profiles.PROFILES)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_what_is_written_for_a_profile_is_read_under_it(name: str) -> None:
+    assert STYLES[name].layouts <= profiles.PROFILES[name].layouts
 
 
 class TestPackage:
@@ -189,6 +194,14 @@ class TestDump:
         dump = result("dump", source)
         assert [function["name"] for function in dump["functions"]] == ["prog", "more"]
         assert dump["instructions"][1]["text"] == "call local more"
+
+    def test_names_cannot_reach_the_terminal(self, tmp_path: Path) -> None:
+        image = tmp_path / "image"
+        image.write_bytes(Header("femto", rodata=b"\x1b[31mred\0", functions=((0, 0, 0),)).build())
+        for verb in ("dump", "verify"):
+            shown = client(verb, image).stdout
+            assert "\x1b" not in shown
+            assert "\\x1b[31mred" in shown
 
     def test_addresses_have_names(self) -> None:
         notes = [i.get("note") for i in result("dump", OBJECTS / "data_relocations.o")["instructions"]]
