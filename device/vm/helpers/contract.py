@@ -43,6 +43,16 @@ class CType(Enum):
         """What an argument of this type is, given the 64 bits of its register."""
         return signed(register, self.bits) if self.is_signed else register & self._mask
 
+    @property
+    def cutter(self) -> Callable[[int], int]:
+        """`cut` as a function that costs little."""
+        return self.cut if self.is_signed else self._mask.__and__
+
+    @property
+    def extender(self) -> Callable[[int], int]:
+        """`extend` as a function that costs little."""
+        return self.extend if self.is_signed else self._mask.__and__
+
     def extend(self, value: int) -> int:
         """r0 for a result of this type: signed ones sign-extended, the others zero-extended, void 0."""
         return self.cut(value) & MASK64
@@ -169,10 +179,10 @@ class Helper:
 
         What can be decided for all calls is decided here, as a helper is called far more often than bound.
         """
-        cuts = [parameter.type.cut for parameter in self.parameters]
+        cuts = [parameter.type.cutter for parameter in self.parameters]
         if any(parameter.contract is not None for parameter in self.parameters):
             return self._bind_checked(call, cuts)
-        function, extend = self.function, self.result.extend
+        function, extend = self.function, self.result.extender
         match cuts:
             case []:
                 return lambda _1, _2, _3, _4, _5: extend(function(call))
@@ -185,9 +195,15 @@ class Helper:
                     function(call, *(cut(register) for cut, register in zip(cuts, registers, strict=False)))
                 )
 
+    @property
+    def _has_named_sizes(self) -> bool:
+        """Whether a contract counts by another argument."""
+        contracts = (parameter.contract for parameter in self.parameters)
+        return any(isinstance(c, Readable | Writable) and isinstance(c.size, str) for c in contracts)
+
     def _bind_checked(self, call: Call, cuts: Sequence[Callable[[int], int]]) -> BoundHelper:
-        function, extend, memory = self.function, self.result.extend, call.memory
-        names = [parameter.name for parameter in self.parameters]
+        function, extend, memory = self.function, self.result.extender, call.memory
+        names = [parameter.name for parameter in self.parameters] if self._has_named_sizes else []
         checks = [
             (position, parameter.contract.check)
             for position, parameter in enumerate(self.parameters)
@@ -196,7 +212,7 @@ class Helper:
 
         def perform(*registers: int) -> int:
             values = [cut(register) for cut, register in zip(cuts, registers, strict=False)]
-            arguments = dict(zip(names, values, strict=True))
+            arguments = dict(zip(names, values, strict=False))
             for position, check in checks:
                 try:
                     check(memory, values[position], arguments)
