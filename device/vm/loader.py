@@ -70,18 +70,32 @@ def load(
             where="image",
             hint="strip it of debug information",
         )
-    if declared in (Layout.FEMTO, Layout.SMING, Layout.EXTENDED) and not image.startswith((MAGIC, *MAGICS)):
-        raise reader.bad_magic(image)
-    layout = detect_layout(image)
-    if declared is not None and not declared.admits(layout):
-        raise LoadError(
-            f"layout is declared {declared.value}, the bytes are {layout.value}",
-            code="load-layout",
-            where="layout",
-            hint="declare the layout that the image has",
-        )
+    layout = _as_declared(image, declared)
     request = _Request(hashlib.sha256(image).digest(), entry, ram_limit)
     return _READERS[layout](image, request)
+
+
+def _as_declared(image: bytes, declared: Layout | None) -> Layout:
+    """The layout of the bytes. Raises LoadError when they are not what they are declared to be."""
+    if declared is None:
+        return detect_layout(image)
+    if declared.has_header and not image.startswith((MAGIC, *MAGICS)):
+        raise reader.bad_magic(image)
+    if not declared.has_header and image.startswith(MAGICS):
+        raise _wrong_layout(declared, "begin as an image with a header does")
+    layout = detect_layout(image)
+    if not declared.admits(layout):
+        raise _wrong_layout(declared, f"are {layout.value}")
+    return layout
+
+
+def _wrong_layout(declared: Layout, found: str) -> LoadError:
+    return LoadError(
+        f"layout is declared {declared.value}, the bytes {found}",
+        code="load-layout",
+        where="layout",
+        hint="declare the layout that the image has",
+    )
 
 
 def _read_text(image: bytes, request: _Request) -> Program:

@@ -341,6 +341,12 @@ class TestDeclared:
             error = refused(image, declared=declared)
             assert (error.code, error.where) == ("load-layout", "layout")
 
+    @pytest.mark.parametrize("declared", [Layout.TEXT, Layout.ELF], ids=lambda layout: layout.value)
+    def test_a_lying_header_is_no_other_layout(self, declared: Layout) -> None:
+        """What is wrong is the declaration, whatever else may be."""
+        assert refused(Header("femto").lying(data_len=1), declared=declared).code == "load-layout"
+        assert refused(RBPF, declared=declared).code == "load-layout"
+
     def test_codes(self) -> None:
         assert {layout.value: layout.code for layout in Layout} == {
             "text": 0,
