@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from client.cli import cli
 from client.faults import fault_lines, program_fault
-from device.api import ExecRequest
+from device.api import ExecRequest, JobRequest
 from device.vm.advice import ADVICE, advice, describe, hint
 from device.vm.asm import assemble
 from device.vm.engines import ENGINES
@@ -22,6 +22,7 @@ from device.vm.memory import CONTEXT_BASE
 from device.vm.profiles import FEMTO, UBPF, Profile
 from device.vm.program import Control, Function, Layout, Program, Run, build_memory
 from device.vm.writer import strip_object
+from tests.device_bench import eventually
 from tests.unit.helper_bench import Bench
 from tests.unit.test_execution import host
 
@@ -229,3 +230,51 @@ def test_run_on_this_machine_shows_function_line_address_region_and_hint() -> No
         "try       this is a null pointer",
     ):  # fmt: skip
         assert shown in result.stdout, shown
+
+
+# What a verified program can still come to: text, options of `client run`, fields of a run request.
+ENDINGS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
+    "ILLEGAL_MEM": ("ldxw r0, [r3]\nexit", (), {}),
+    "OUT_OF_BRANCHES": ("x: mov r0, 0\nja x", ("--profile", "femto"), {}),
+    "ILLEGAL_DIV": ("mov r0, 1\ndiv r0, r3\nexit", ("--profile", "sming"), {}),
+    "OUT_OF_INSTRUCTIONS": ("x: mov r0, 0\nja x", ("--budget", "100"), {"budget": 100}),
+    "CALL_DEPTH": ("f: mov r0, 0\ncall local f\nexit", (), {}),
+    "HELPER_DENIED": ("call 0x20\nexit", ("--helpers", "0x01"), {}),
+    "KILLED": ("x: mov r0, 0\nja x", ("--timeout", "0.05", "--budget", "4294967295"), {}),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("code", "row"), ENDINGS.items(), ids=list(ENDINGS))
+def test_client_run_to_the_end(code: str, row: Any, engine: str, tmp_path: Path) -> None:
+    text, options, _ = row
+    path = tmp_path / "prog.s"
+    path.write_text(text)
+    result = CliRunner().invoke(cli, ["run", str(path), "--engine", engine, *options])
+    assert (result.exit_code, "Traceback" in result.output) == (1, False)
+    for shown in (f"fault     {code} (", "meaning   ", "at insn #", "function  prog", "try       "):
+        assert shown in result.stdout, shown
+
+
+@pytest.mark.parametrize("code", ["ILLEGAL_MEM", "OUT_OF_INSTRUCTIONS", "CALL_DEPTH"])
+async def test_a_device_to_the_end(code: str) -> None:
+    text, _, fields = ENDINGS[code]
+    async with host() as h:
+        await h.install(0, assemble(text))
+        answer = await h.run(**fields)
+        assert answer.fault is not None
+        assert (answer.fault["code"], answer.fault["number"]) == (code, int(FaultCode[code]))
+        assert h.executor.slot_info(0).last_fault == answer.fault
+        (line,) = h.lines()
+        assert line == describe(answer.fault)
+        assert hint(answer.fault) in line
+
+
+async def test_a_job_says_in_the_log_how_it_faulted() -> None:
+    async with host() as h:
+        await h.install(0, WILD)
+        number = (await h.executor.start_job(JobRequest(0, ExecRequest()), "me")).number
+        await eventually(lambda: h.lines(f"job{number}"))
+        (line,) = h.lines(f"job{number}")
+        assert line.startswith("ILLEGAL_MEM: load of 8 bytes at 0x1000")
+        assert "; try: this is a null pointer" in line

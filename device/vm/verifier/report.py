@@ -44,8 +44,8 @@ class Report:
     """The verifier's answer (programs.md section 4).
 
     `helpers` maps the ids that are called to the slots of the calls. `stack_depth` is in bytes, None when
-    r10 escapes or calls are recursive. `loops` are the jumps back that are reached. `bound` is the longest path in instructions, None unless `bounded`.
-    `data`, `bss` and `rodata` are sizes in bytes.
+    r10 escapes or calls are recursive. `loops` are the jumps back that are reached. `bound` is the longest
+    path in instructions, None unless `bounded`. `data`, `bss` and `rodata` are sizes in bytes.
     """
 
     findings: tuple[Finding, ...]
