@@ -280,7 +280,7 @@ async def test_links(bench: Bench) -> None:
     for slot in range(5):
         paths += [f"/slots/{slot}", f"/slots/{slot}/exec", f"/slots/{slot}/image", f"/store/slots/{slot}"]
     assert sorted(links) == sorted(paths)
-    observable = {"/slots", "/store/global", "/log", "/suit/status"}
+    observable = {"/slots", "/jobs", "/store/global", "/log", "/suit/status"}
     observable |= {f"/slots/{slot}" for slot in range(5)} | {f"/store/slots/{slot}" for slot in range(5)}
     assert {href for href, facts in links.items() if "obs" in facts} == observable
     assert (links["/device"]["ct"], links["/riot/board"]["ct"], links["/riot/board"]["sz"]) == (
