@@ -65,7 +65,7 @@ async def test_device(bench: Bench, form: int) -> None:
     assert (info.name, info.board, info.version) == ("bench", "native", __version__)
     assert (info.vendor_id, info.class_id) == (VENDOR_ID, class_id("native"))
     assert (info.slots, info.slot_size, info.workers, info.sequence_number) == (5, 4096, 4, 3)
-    assert (info.engines, info.profiles) == (("switch",), ("ubpf",))
+    assert (info.engines, info.profiles) == (("switch", "interpreter"), ("ubpf",))
     if form == JSON:
         assert reply.value["vendor_id"] == "547d0d746d3a5a9296624881afd9407b"
 
