@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from client import batch
 from client.batch import LAYOUTS, MAX_MESSAGE, answer_line, run_batch
 from device.vm import engines
+from device.vm.engines import ENGINES
 from device.vm.writer import object_from_text
 from tests.headers import Header
 
@@ -147,7 +148,6 @@ class TestRefusals:
             pytest.param({"memory": ["00"]}, "malformed", id="memory: list"),
             pytest.param({"memory": "00" * 65_537}, "too-large", id="memory: too long"),
             pytest.param({"engine": "jit"}, "engine-unavailable", id="engine: jit"),
-            pytest.param({"engine": "interpreter"}, "engine-unavailable", id="engine: interpreter"),
             pytest.param({"engine": "warp"}, "engine-unavailable", id="engine: unknown"),
             pytest.param({"engine": {}}, "malformed", id="engine: object"),
             pytest.param({"layout": "pe"}, "layout-unavailable", id="layout"),
@@ -185,8 +185,8 @@ class TestRefusals:
         assert len(message) <= MAX_MESSAGE
 
     def test_a_hint_is_part_of_the_message(self) -> None:
-        message = ask(engine="jit")["error"]["message"]
-        assert message == "engine 'jit' is not available (available: auto, switch)"
+        message = ask(engine="warp")["error"]["message"]
+        assert message == f"engine 'warp' is not available (available: auto, {', '.join(ENGINES)})"
 
 
 class TestLoad:

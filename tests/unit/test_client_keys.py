@@ -74,7 +74,7 @@ def test_without_a_terminal_the_pass_phrase_is_asked_of_a_file(
     tmp_path: Path, arguments: list[str], stdin: str
 ) -> None:
     key = encrypted(tmp_path) if arguments[0] == "publish" else tmp_path / "new.pem"
-    command = [sys.executable, "-m", "client.cli", *arguments, str(key)]
+    command = [sys.executable, "-m", "client", *arguments, str(key)]
     shell = ["sh", "-c", 'exec "$@" <&-', "sh"] if stdin == "closed" else []
     done = subprocess.run(
         [*shell, *command],

@@ -10,6 +10,7 @@ import pytest
 
 from device.errors import MalformedRequest
 from device.vm import engines
+from device.vm.engines import ENGINES
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.isa import TABLE, Form, Op, Slot
 from device.vm.memory import CONTEXT_BASE, DATA_BASE, RODATA_BASE, STACK_TOP
@@ -391,16 +392,19 @@ class TestSameEngineAgain:
 
 
 class TestSelection:
-    @pytest.mark.parametrize("name", ["switch", "auto"])
+    @pytest.mark.parametrize("name", ENGINES)
     def test_available(self, name: str) -> None:
-        assert engines.select(name).name == "switch"
+        assert engines.select(name).name == name
 
-    @pytest.mark.parametrize("name", ["interpreter", "jit", "", "Switch"])
+    def test_without_a_wish_it_is_the_best(self) -> None:
+        assert engines.select("auto").name == list(ENGINES)[-1] != "switch"
+
+    @pytest.mark.parametrize("name", ["warp", "", "Switch"])
     def test_unavailable(self, name: str) -> None:
         with pytest.raises(MalformedRequest) as caught:
             engines.select(name)
         assert caught.value.code == "engine-unavailable"
-        assert caught.value.hint == "available: auto, switch"
+        assert caught.value.hint == f"available: auto, {', '.join(ENGINES)}"
 
     def test_the_names_are_the_engines_own(self) -> None:
-        assert {name: engine.name for name, engine in engines.ENGINES.items()} == {"switch": "switch"}
+        assert {name: engine.name for name, engine in ENGINES.items()} == {name: name for name in ENGINES}
