@@ -13,7 +13,15 @@ from device.vm.engines import ENGINES
 from device.vm.faults import FaultCode
 from device.vm.helpers import HELPERS, CheckedByHelper, Helper, ReadableString, gate
 from device.vm.interpreter import InterpreterEngine
-from device.vm.memory import CONTEXT_BASE, STACK_TOP
+from device.vm.memory import (
+    CONTEXT_BASE,
+    PACKET_BUFFER_BASE,
+    PACKET_VIEW_BASE,
+    STACK_TOP,
+    GuestMemory,
+    Region,
+)
+from device.vm.packet import Packet, PacketRequest
 from device.vm.program import Control, Engine, Layout, Outcome, Program, Run, build_memory
 from device.vm.verifier import verify
 from tests.unit import hostile_programs as hostile
@@ -204,3 +212,40 @@ def test_formats(text: bytes, values: list[int], argument: int | None, engine: s
     else:
         assert outcome.fault is not None
         assert (outcome.fault.code, outcome.fault.argument) == (FaultCode.ILLEGAL_MEM, argument)
+
+
+# Packet runs: the context's address is the only one that 0x40 to 0x43 take; everything has its last byte.
+
+PACKETS: list[tuple[str, str, int, int | None]] = [
+    *((f"0x{id_:x} of another", f"add r1, 1\ncall {id_}", CONTEXT_BASE + 1, 1) for id_ in range(0x40, 0x44)),
+    *((f"0x{id_:x} of null", f"mov r1, 0\ncall {id_}", 0, 1) for id_ in range(0x40, 0x44)),
+    ("write to the context", "stxdw [r1], r1", CONTEXT_BASE, None),
+    ("behind the context", "ldxb r0, [r1+24]", CONTEXT_BASE + 24, None),
+    ("write to the view", "ldxdw r3, [r1]\nstxw [r3+4], r1", PACKET_VIEW_BASE + 4, None),
+    ("behind the view", "ldxdw r3, [r1]\nldxb r0, [r3+16]", PACKET_VIEW_BASE + 16, None),
+    ("behind the buffer", "ldxdw r3, [r1+8]\nstb [r3+128], 1", PACKET_BUFFER_BASE + 128, None),
+    ("over the buffer's end", "ldxdw r3, [r1+8]\nstxdw [r3+121], r1", PACKET_BUFFER_BASE + 121, None),
+    ("before the buffer", "ldxdw r3, [r1+8]\nldxb r0, [r3-1]", PACKET_BUFFER_BASE - 1, None),
+    (
+        "a payload of 4 GiB", "ldxdw r1, [r1+8]\nmov r2, r1\nlddw r3, 0xffffffff\ncall 2",
+        PACKET_BUFFER_BASE, 1,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", EVERY)
+@pytest.mark.parametrize(
+    ("text", "address", "argument"), [row[1:] for row in PACKETS], ids=[row[0] for row in PACKETS]
+)
+def test_packets(text: str, address: int, argument: int | None, engine: str) -> None:
+    packet = Packet(PacketRequest(True, 7, b"\x01\x02", 1, (), b"hello"))
+    bench, program = Bench(packet=packet), made(f"{text}\nmov r0, 0\nexit", {})
+    memory = GuestMemory(
+        [Region("the context", CONTEXT_BASE, packet.context, writable=False), *packet.regions]
+    )
+    before = bytes(packet.buffer)
+    state = Run(memory, gate(memory, bench.services, HELPERS), r1=CONTEXT_BASE, r2=len(packet.context))
+    fault = EVERY[engine].run(program, state).fault
+    assert fault is not None
+    assert (fault.code, fault.address, fault.argument) == (FaultCode.ILLEGAL_MEM, address, argument)
+    assert bytes(packet.buffer) == before
