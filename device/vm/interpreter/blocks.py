@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from device.vm.analysis.budget import Segment
 from device.vm.analysis.intervals import State, step_over
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block
 from device.vm.analysis.liveness import BOTH, EVERYTHING, SAVED, before
@@ -82,32 +83,11 @@ class Callees:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """A block's instructions up to a local call or the end: what they cost together.
-
-    `need` is what has to be left of the budget before them, 0 where that was tested earlier.
-    """
-
-    cost: int
-    need: int
-
-
-@dataclass(frozen=True, slots=True)
 class Frames:
     """The stack's shape: bytes of a frame, and r10 in the deepest one."""
 
     size: int
     deepest: int
-
-
-def costs(block: Block) -> list[int]:
-    """Instructions of the block in segments; a call belongs to the one before it."""
-    found = [0]
-    for _, step in block.steps:
-        found[-1] += 1
-        if step[0] == CALL_LOCAL:
-            found.append(0)
-    return found
 
 
 class BlockWriter:

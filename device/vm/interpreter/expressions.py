@@ -202,6 +202,8 @@ def _xor(a: Text, b: Text, width: int) -> Text:
 
 
 def _bitwise(sign: str, a: Text, b: Text, width: int) -> Text:
+    if b.is_constant and b.low == 0:
+        return _narrowed(a, width)
     text = f"{a.inner} {sign} {b.inner}"
     bits = max(a.bits, b.bits)
     if _fits(a, b, width):

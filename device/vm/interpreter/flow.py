@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from device.vm.analysis.budget import Segment
 from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block, Unit
 from device.vm.analysis.liveness import EVERYTHING
 from device.vm.analysis.structure import Structure
-from device.vm.interpreter.blocks import BlockWriter, Segment, costs
+from device.vm.interpreter.blocks import BlockWriter
 from device.vm.interpreter.lines import Lines, Site
 
 LOOP_DEPTH: Final = 18
@@ -57,29 +58,6 @@ class Facts:
     states: Sequence[State | None]
     live: Sequence[int]
     segments: Sequence[Sequence[Segment]]
-
-
-def segments(unit: Unit, shape: Structure) -> list[list[Segment]]:
-    """What every block charges, and where the budget is looked at: entry, loops' headers, behind calls.
-
-    What has to be there is the cost of the longest way to where it is looked at again.
-    """
-    blocks = unit.blocks
-    ahead = [0] * len(blocks)
-    found: list[list[Segment]] = [[] for _ in blocks]
-    for number in range(len(blocks) - 1, -1, -1):
-        block = blocks[number]
-        forward = [t for t in block.successors() if t > number and t not in shape.headers]
-        parts = costs(block)
-        needs = list(parts)
-        needs[-1] += max((ahead[target] for target in forward), default=0)
-        ahead[number] = needs[0]
-        looked = number == 0 or number in shape.headers
-        found[number] = [
-            Segment(cost, need if index or looked else 0)
-            for index, (cost, need) in enumerate(zip(parts, needs, strict=True))
-        ]
-    return found
 
 
 class FlowWriter:

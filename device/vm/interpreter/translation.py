@@ -10,37 +10,25 @@ from threading import Lock
 from types import CodeType
 from typing import Any, Final
 
-from device.vm.analysis import liveness
+from device.vm.analysis.entries import Entry, Kinds, any_kinds, kinds_at_call, kinds_of
+from device.vm.analysis.functions import Functions
 from device.vm.analysis.intervals import State
-from device.vm.analysis.lift import Decode, Unit, lift
+from device.vm.analysis.lift import Decode
 from device.vm.analysis.liveness import BOTH
-from device.vm.analysis.structure import shape
 from device.vm.arithmetic import OPERATIONS
 from device.vm.decode import (
     ATOMIC,
     ATOMIC_FETCH,
-    CALL_HELPER,
-    CALL_LOCAL,
     COMPARE_EXCHANGE,
     LOAD,
     LOAD_SIGNED,
     STORE,
-    Step,
 )
-from device.vm.faults import FaultCode, GuestFault
+from device.vm.faults import GuestFault
 from device.vm.interpreter.blocks import Callees
 from device.vm.interpreter.lines import Kind, Site
 from device.vm.interpreter.machine import LOST, Elsewhere, Left, Short
-from device.vm.interpreter.units import (
-    Entry,
-    Kinds,
-    Part,
-    Surroundings,
-    any_kinds,
-    kinds_at_call,
-    kinds_of,
-    translate,
-)
+from device.vm.interpreter.units import Surroundings, translate
 from device.vm.isa import FRAME_POINTER, Sem
 
 VARIANTS: Final = 4
@@ -54,9 +42,6 @@ WRONG_GUESSES: Final = 32
 
 REWRITES: Final = 8
 """Times that a program is written anew for a wrong guess; then all guesses are given up."""
-
-SLEEP: Final = 0x61
-"""The helper that renews the budget and that others may change .data during: the exact tier calls it."""
 
 _ACCESSES: Final = frozenset({LOAD, LOAD_SIGNED, STORE, ATOMIC, ATOMIC_FETCH, COMPARE_EXCHANGE})
 _PROBLEMS: Final = (IndexError, StructError, GuestFault, Short, Elsewhere, Left)
@@ -81,12 +66,11 @@ class Translation:
     def __init__(
         self, decode: Decode, slots: int, entry: int, data_base: int, frame_size: int, frames: int
     ) -> None:
-        self._decode_step = decode
+        self._decode = decode
         self._slots = slots
-        self._refused: set[int] = set()
-        functions = self._functions(entry)
-        self._needs, returned = liveness.around_calls(functions)
-        self.returned = tuple(register for register in range(1, 6) if returned & BOTH[register])
+        self._functions = Functions(decode, slots, entry)
+        self.entries = self._functions.entries
+        self.returned = self._functions.returned
         self._ready: dict[Entry, Function] = {}
         self._names: dict[Entry, str] = {}
         self._variants: dict[int, int] = {}
@@ -95,56 +79,10 @@ class Translation:
         self._misses: dict[int, int] = {}
         self._distrusted: set[int] = set()
         self._space: dict[str, Any] = _space()
-        self._callees = Callees(self._needs.__getitem__, self.returned, self._callee)
-        self._around = Surroundings(frame_size, frames, data_base, self._callees, self._distrusted)
+        callees = Callees(self._functions.needs.__getitem__, self.returned, self._callee)
+        self._around = Surroundings(frame_size, frames, data_base, callees, self._distrusted)
         self._waiting: list[Entry] = []
         self._lock = Lock()
-        self._parts = {start: self._part(unit) for start, unit in functions.items()}
-        self.entries = self._find_entries()
-
-    # What is there
-
-    def _functions(self, entry: int) -> dict[int, Unit]:
-        """The functions that are reached by calls from the entry, except those too large for a unit."""
-        while True:
-            found: dict[int, Unit] = {}
-            work, refused = [entry], len(self._refused)
-            while work:
-                start = work.pop()
-                if start in found or start in self._refused:
-                    continue
-                unit = lift(self._decode, self._slots, start)
-                if unit is None:
-                    self._refused.add(start)
-                    continue
-                found[start] = unit
-                work += [step[6] for block in unit.blocks for _, step in block.steps if step[0] == CALL_LOCAL]
-            if len(self._refused) == refused:
-                return found
-
-    def _decode(self, pc: int) -> Step:
-        """The step at a slot; raises GuestFault where the exact tier is to go on."""
-        step = self._decode_step(pc)
-        case, target = step[0], step[6]
-        if case == CALL_LOCAL and (not 0 <= target < self._slots or target in self._refused):
-            raise GuestFault(FaultCode.ILLEGAL_CALL, "a call that is not translated")
-        if case == CALL_HELPER and step[7] == SLEEP:
-            raise GuestFault(FaultCode.ILLEGAL_CALL, "a helper that is not called from here")
-        return step
-
-    def _part(self, unit: Unit) -> Part:
-        ends = liveness.solve(unit, self._callees.needs, self._callees.returned_halves)
-        return Part(unit, shape(unit.blocks), ends)
-
-    def _find_entries(self) -> dict[int, int]:
-        entries: dict[int, int] = {}
-        for part in self._parts.values():
-            for number in {0, *part.shape.headers}:
-                block, live = part.unit.blocks[number], part.live[number]
-                for _, step in reversed(block.steps):
-                    live = liveness.before(step, live, self._callees.needs, self._callees.returned_halves)
-                entries[block.start] = entries.get(block.start, 0) | live
-        return entries
 
     @property
     def distrusted(self) -> frozenset[int]:
@@ -181,7 +119,7 @@ class Translation:
     def _is_access(self, pc: int) -> bool:
         """Whether a load or store stands at `pc`; there may be nothing, in a text that nobody verified."""
         try:
-            return 0 <= pc < self._slots and self._decode_step(pc)[0] in _ACCESSES
+            return 0 <= pc < self._slots and self._decode(pc)[0] in _ACCESSES
         except GuestFault:
             return False
 
@@ -218,16 +156,11 @@ class Translation:
         return name
 
     def _callee(self, start: int, state: State) -> str:
-        return self._name(self._limited(start, kinds_at_call(state, self._needs[start])))
+        return self._name(self._limited(start, kinds_at_call(state, self._functions.needs[start])))
 
     def _make(self, entry: Entry) -> Function:
         name = self._names[entry]
-        part = self._parts.get(entry.start)
-        if part is None:
-            unit = lift(self._decode, self._slots, entry.start)
-            if unit is None:
-                raise AssertionError("a part of a function that was small enough")
-            part = self._parts[entry.start] = self._part(unit)
+        part = self._functions.part(entry.start)
         made = translate(name, entry, part, self._around)
         code: CodeType = compile(made.text, "<translated program>", "exec", dont_inherit=True)
         self._space[f"sites_{name}"] = made.sites

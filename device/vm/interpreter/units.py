@@ -1,84 +1,21 @@
-"""Units of translation: what is known where one is entered, and the function that it becomes."""
+"""Units of translation as Python functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from device.vm.analysis import intervals, liveness
-from device.vm.analysis.intervals import ANY, NOWHERE, WORD, State, Value
-from device.vm.analysis.lift import Unit
+from device.vm.analysis import intervals
+from device.vm.analysis.budget import segments
+from device.vm.analysis.entries import Entry
+from device.vm.analysis.functions import Part
 from device.vm.analysis.liveness import BOTH
-from device.vm.analysis.structure import Structure
-from device.vm.decode import MASK32
 from device.vm.interpreter.access import Access
 from device.vm.interpreter.blocks import BlockWriter, Callees, Frames
-from device.vm.interpreter.flow import Facts, FlowWriter, TooDeep, segments
+from device.vm.interpreter.flow import Facts, FlowWriter, TooDeep
 from device.vm.interpreter.lines import Lines, Site
 from device.vm.isa import FRAME_POINTER
-from device.vm.memory import MAP_END, STACK_PLACE, STACK_TOP, WINDOWS, window_of
-
-WIDE: Final = -2
-SMALL: Final = -1
-"""What a register may be known to be at an entry: anything, 32 bits, or (from 0 on) a place of the map."""
-
-Kinds = tuple[int, ...]
-"""Of r0 to r9, WIDE where nobody reads it; of r10, 0 when it is STACK_TOP."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Where a unit begins, and what its registers are known to be there."""
-
-    start: int
-    kinds: Kinds
-
-    def state(self, frame_size: int, stack_size: int) -> State:
-        """As the intervals want it."""
-        found = [_bounds(kind) for kind in self.kinds[:FRAME_POINTER]]
-        lowest = STACK_TOP if self.kinds[FRAME_POINTER] == 0 else STACK_TOP - stack_size + frame_size
-        return [*found, (lowest, STACK_TOP, STACK_PLACE)]
-
-
-def kinds_of(values: Sequence[int], live: int) -> Kinds:
-    """The kinds of the registers that are there."""
-    kinds = [
-        _kind(value, value) if live & BOTH[r] else WIDE for r, value in enumerate(values[:FRAME_POINTER])
-    ]
-    return (*kinds, 0 if values[FRAME_POINTER] == STACK_TOP else WIDE)
-
-
-def kinds_at_call(state: State, live: int) -> Kinds:
-    """The kinds of the registers that a callee gets."""
-    kinds = [
-        _kind(low, high, place) if live & BOTH[r] else WIDE
-        for r, (low, high, place) in enumerate(state[:FRAME_POINTER])
-    ]
-    return (*kinds, WIDE)
-
-
-def any_kinds(kinds: Kinds) -> Kinds:
-    """The same entry, with nothing known of r0 to r9."""
-    return (*[WIDE] * FRAME_POINTER, kinds[FRAME_POINTER])
-
-
-def _kind(low: int, high: int, place: int = NOWHERE) -> int:
-    if high > MASK32:
-        return WIDE
-    if low == high:
-        place = window_of(low)
-    return place if place >= 0 and WINDOWS[place] <= low and high <= _last(place) else SMALL
-
-
-def _bounds(kind: int) -> Value:
-    if kind >= 0:
-        return WINDOWS[kind], _last(kind), kind
-    return WORD if kind == SMALL else ANY
-
-
-def _last(place: int) -> int:
-    return (WINDOWS[place + 1] if place + 1 < len(WINDOWS) else MAP_END) - 1
+from device.vm.memory import STACK_TOP
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +48,9 @@ class Surroundings:
         return self.frame_size * self.frames
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What is known of a unit wherever it is entered: its shape, and the halves live behind each block."""
-
-    unit: Unit
-    shape: Structure
-    live: Sequence[int]
-
-
 def translate(name: str, entry: Entry, part: Part, around: Surroundings) -> Translated:
     """Write the function of a unit that begins at `entry`."""
-    unit, callees = part.unit, around.callees
-    needed = liveness.entering(unit, part.live, callees.needs, callees.returned_halves)
+    unit = part.unit
     state = entry.state(around.frame_size, around.stack_size)
     states = intervals.solve(unit, part.shape, state, around.data_base)
     facts = Facts(states, part.live, segments(unit, part.shape))
@@ -132,7 +59,7 @@ def translate(name: str, entry: Entry, part: Part, around: Surroundings) -> Tran
         lines = _write(FlowWriter.dispatching, part, facts, around)
     if lines is None:
         raise AssertionError("the dispatching form is as deep as the logarithm of the blocks")
-    parameters = tuple(register for register in range(FRAME_POINTER) if needed & BOTH[register])
+    parameters = tuple(register for register in range(FRAME_POINTER) if part.entering & BOTH[register])
     names = ", ".join(["n", "m", "r10", *(f"r{register}" for register in parameters)])
     text, sites = lines.function(name, names, f"sites_{name}")
     return Translated(name, text, parameters, sites)
