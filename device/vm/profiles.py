@@ -103,7 +103,7 @@ UBPF: Final = Profile(
 
 UBPF_FC: Final = Profile(
     name="ubpf",
-    layouts=frozenset({Layout.FEMTO}),
+    layouts=frozenset({Layout.FEMTO, Layout.SMING}),
     helpers=UBPF.helpers - {0x03, 0x20, *range(0x70, 0x73), *range(0x80, 0x85)},
     rules=Rules(zero_divisor_faults=True),
     narrow_results=True,
