@@ -331,10 +331,10 @@ class JobRequest(Message):
 
 @dataclass(frozen=True, slots=True)
 class JobInfo(Message):
-    """GET /jobs/{id}. What only its end tells is not there before."""
+    """GET /jobs/{id}. What only its end tells is not there before; listings leave output and context out."""
 
     OMIT_NONE = frozenset(
-        {"worker", "started_ms", "instructions", "runs", "r0", "r0_signed", "fault", "context"}
+        {"worker", "started_ms", "instructions", "runs", "r0", "r0_signed", "fault", "context", "output"}
     )
 
     id: int
@@ -349,7 +349,7 @@ class JobInfo(Message):
     r0_signed: int | None = None
     fault: dict[str, Any] | None = None
     context: bytes | None = None
-    output: str = ""
+    output: str | None = None
     helpers: tuple[int, ...] = ()
 
 

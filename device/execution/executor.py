@@ -152,7 +152,7 @@ class Executor:
 
     def jobs(self) -> tuple[JobInfo, ...]:
         """GET /jobs."""
-        return tuple(job.info() for job in self._jobs.all)
+        return tuple(job.info(whole=False) for job in self._jobs.all)
 
     def job(self, number: int) -> JobInfo:
         """GET /jobs/{id}. Raises NotFound."""

@@ -67,8 +67,8 @@ class Job:
             return self.result.output
         return self.console.text() if self.console else ""
 
-    def info(self) -> JobInfo:
-        """GET /jobs/{id}."""
+    def info(self, *, whole: bool = True) -> JobInfo:
+        """GET /jobs/{id}; in listings without output and context, which would make them long."""
         outcome = self.result.outcome if self.result else None
         r0 = outcome.r0 if outcome else None
         return JobInfo(
@@ -83,8 +83,8 @@ class Job:
             r0=None if r0 is None else hex64(r0),
             r0_signed=outcome.r0_signed if outcome else None,
             fault=outcome.fault.to_map() if outcome and outcome.fault else None,
-            context=self.result.context if self.result else None,
-            output=self.output,
+            context=self.result.context if self.result and whole else None,
+            output=self.output if whole else None,
             helpers=tuple(self.work.allowed),
         )
 
@@ -202,6 +202,7 @@ class Jobs:
         fault = result.outcome.fault
         code = fault.code if fault else None
         job.state = "finished" if code is None else "killed" if code is FaultCode.KILLED else "faulted"
+        self._report(job)
         if fault is not None:
             level: Level = "info" if code is FaultCode.KILLED else "warning"
             self._log.add(level, f"job{job.number}", describe(fault.to_map()))
@@ -243,6 +244,16 @@ class Jobs:
     def _slept(self, job: Job, asleep: bool) -> None:
         job.state = "sleeping" if asleep else "running"
         self._on_change(job)
+
+    def _report(self, job: Job) -> None:
+        """How a job ended is said in the log, as nobody may be waiting for it."""
+        outcome = job.result.outcome if job.result else None
+        if outcome is None or outcome.fault is None:
+            said = "nothing" if outcome is None else str(outcome.r0_signed)
+            self._log.add("info", f"slot{job.slot.number}", f"job {job.number} finished: {said}")
+        else:
+            text = f"job {job.number}: {describe(outcome.fault.to_map())}"
+            self._log.add("warning", f"slot{job.slot.number}", text)
 
     # Workers
 

@@ -137,6 +137,10 @@ class Host:
     shared: MemoryStore
     board: Board
     pool: ShortRunPool
+    log: DeviceLog
+
+    def lines(self) -> list[str]:
+        return [line.text for line in self.log.page().lines]
 
     async def install(self, slot: int, image: bytes) -> None:
         number = self.images.sequence_number + 1
@@ -173,7 +177,7 @@ async def host(workers: int = 4, slots: int = 3, **options: Any) -> AsyncIterato
         images, shared, pool, log, clock, slots=slots, workers=workers, board=board, **options
     )
     try:
-        yield Host(executor, images, shared, board, pool)
+        yield Host(executor, images, shared, board, pool, log)
     finally:
         await executor.stop()
         pool.close()
@@ -192,6 +196,8 @@ class TestLife:
             assert (end.fault, end.runs, end.context) == (None, 1, b"\x05")
             assert h.shared.entries() == {5: 2}
             assert h.executor.slot_info(0).runs == 1
+            assert [(job.id, job.r0_signed, job.output) for job in h.executor.jobs()] == [(number, 5, None)]
+            assert h.lines() == [f"job {number} finished: 5"]
 
     async def test_a_fault(self) -> None:
         async with host() as h:
@@ -200,6 +206,7 @@ class TestLife:
             assert end.state == "faulted"
             assert end.fault is not None
             assert (end.fault["code"], end.instructions) == ("OUT_OF_INSTRUCTIONS", 1000)
+            assert h.lines()[0].startswith(f"job {end.id}: OUT_OF_INSTRUCTIONS")
 
     async def test_output_is_there_while_it_runs(self) -> None:
         program = assemble(
