@@ -69,7 +69,8 @@ def generate(source: random.Random) -> Case:
         return Case(Writer(source, [], FRAME_SIZE).probe(), Setup(zero_divisors=zero_divisors), budget=200)
     world = _world(source)
     small = source.random() < 0.75
-    writer = Writer(source, world.areas(), world.setup.frame_size)
+    sleepy = world.setup.renews
+    writer = Writer(source, world.areas(), world.setup.frame_size, sleepy=sleepy)
     entry = writer.program(source.randrange(3, 14) if small else source.randrange(14, 70))
     return Case(
         text=writer.out.text(),

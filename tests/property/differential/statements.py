@@ -11,7 +11,7 @@ from device.vm.helpers import CType
 from device.vm.isa import FRAME_POINTER, Form, Op
 from device.vm.memory import DATA_BASE, FRAME_SIZE, RODATA_BASE, STACK_TOP
 from tests.property.differential.builder import Builder
-from tests.property.differential.execute import CALLABLE, MIX, REFUSE
+from tests.property.differential.execute import CALLABLE, MIX, REFUSE, SLEEP
 from tests.property.programs import ALU, BRANCHES, MEMORY, ROWS, WIDE
 
 IMMEDIATES: Final = (
@@ -55,11 +55,14 @@ class Pointer:
 class Writer:
     """Writes a program, statement by statement. What registers hold is believed, not known."""
 
-    def __init__(self, source: random.Random, areas: list[Area], frame_size: int) -> None:
+    def __init__(
+        self, source: random.Random, areas: list[Area], frame_size: int, *, sleepy: bool = False
+    ) -> None:
         self.random = source
         self.out = Builder()
         self.areas = areas
         self.frame_size = frame_size
+        self.sleepy = sleepy
         self.held: list[int] = []
         self.pointers: dict[int, Pointer] = {}
         self.functions: list[int] = []
@@ -146,7 +149,9 @@ class Writer:
             (self.condition, 2 * nested),
             (self.loop, 2 * nested),
             (self.tangle, 0.4 * nested if depth == 0 else 0),
-            (self.nest, 0.1 * nested if depth == 0 else 0),
+            (self.nest, 0.25 * nested if depth == 0 else 0),
+            (self.swing, 0.4 if len(self.areas) > 1 else 0),
+            (self.sleep, 1.5 if self.sleepy else 0),
             (self.leave, 0.15 * nested),
         ]
         chosen = self.random.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])[0]
@@ -290,6 +295,42 @@ class Writer:
         self.pointers.pop(0, None)
         self.out.call(helper.id)
 
+    def sleep(self, _depth: int) -> None:
+        """The budget of a long run begins anew."""
+        self.pointers.pop(0, None)
+        self.out.call(SLEEP)
+
+    def swing(self, _depth: int) -> None:
+        """One access that goes to two places in turn, many times: what it was taken for is wrong."""
+        one, other = self.random.sample(self.areas, 2)
+        held = len(self.held)
+        pointer = self.target()
+        self.held.append(pointer)
+        counter = self.target()
+        self.held.append(counter)
+        shift = self.random.choice((0, 0, 1))
+        rows = LOADS if not (one.writable and other.writable) else MEMORY
+        fitting = [row for row in rows if row.size + shift <= min(one.size, other.size)]
+        again = self.out.label()
+        self.out.emit(WIDE, pointer, imm=one.address)
+        self.out.alu("mov", counter, self.random.choice((3, 10, 40, 120)))
+        index = self.target() if self.random.random() < 0.6 else pointer
+        if index != pointer:
+            self.held.append(index)
+            self.out.alu("mov", index, 0)
+        self.out.place(again)
+        if index != pointer:
+            place = self.target()
+            self.out.alu_reg("mov", place, pointer)
+            self.out.alu_reg("add", place, index)
+        if fitting:
+            self.access(self.random.choice(fitting), pointer if index == pointer else place, 0)
+        change = one.address ^ other.address if index == pointer else other.address - one.address
+        self.out.alu("xor", index, change | shift)
+        self.out.alu("sub", counter, 1)
+        self.out.emit(ROWS["jne", Form.BRANCH_IMM], counter, imm=0, label=again)
+        del self.held[held:]
+
     def local_call(self, _depth: int) -> None:
         """A function of higher number; rarely any, which makes recursion."""
         higher = self.functions[self.current + 1 :]
@@ -395,7 +436,7 @@ class Writer:
 
     def nest(self, depth: int) -> None:
         """Loops and conditions in each other, deeper than anybody writes them, with little in each."""
-        levels = self.random.randint(8, 30)
+        levels, loops = self.random.randint(8, 30), self.random.random()
         counter = self.target()
         held = len(self.held)
         self.held += [counter, *self.pointers]
@@ -404,7 +445,8 @@ class Writer:
         for _ in range(levels):
             again, behind = self.out.label(), self.out.label()
             self.out.place(again)
-            if self.random.random() < 0.5:
+            self.arithmetic(depth)  # or all loops would begin at one place, and be one
+            if self.random.random() > loops:
                 self.branch(behind)
                 again = -1
             ends.append((again, behind))
