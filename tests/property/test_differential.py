@@ -142,4 +142,4 @@ def test_runs_get_far() -> None:
         campaign.check(number)
     ends = campaign.tally.ends
     assert ends["exit"] > sum(ends.values()) // 2
-    assert ENDS <= ends.keys()
+    assert ends.keys() >= ENDS
