@@ -10,6 +10,7 @@ from time import perf_counter
 from device.execution.console import RunConsole, RunLog
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import Helper, Services
+from device.vm.packet import Packet, PacketRequest
 from device.vm.ports import Board, Clock, KeyValueStore
 from device.vm.profiles import UBPF, Profile
 from device.vm.program import Control, Engine, Outcome, Program, Run
@@ -20,7 +21,7 @@ from device.vm.setup import set_up
 class Work:
     """What to run, how often, with what. `allowed` are the ids of `available` that it may call.
 
-    `renews`: its budget begins anew after each sleep.
+    `renews`: its budget begins anew after each sleep. `packet`: its context is this request, to be answered.
     """
 
     program: Program
@@ -34,6 +35,7 @@ class Work:
     repeat: int = 1
     profile: Profile = UBPF
     renews: bool = False
+    packet: PacketRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,17 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The last run, and how long all of them took. `regions` are the writable ones."""
+    """The last run, and how long all of them took. `regions` are the writable ones.
+
+    `packet` is what the program made of its packet; `packet.reply(r0)` reads it.
+    """
 
     outcome: Outcome
     output: str
     context: bytes | None
     regions: tuple[bytes, ...]
     times_us: Sequence[int] = ()
+    packet: Packet | None = None
 
     @property
     def median_us(self) -> int:
@@ -82,6 +88,7 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
     """One run on fresh copies of context and regions; `.data` is as the run before left it."""
     context = bytearray(work.context) if work.context is not None else None
     regions = [(bytearray(content), writable) for content, writable in work.regions]
+    packet = Packet(work.packet, token_first=work.profile.token_first) if work.packet else None
     console = RunConsole(around.lines)
     around.show(console)
     services = Services(
@@ -93,6 +100,7 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         board=around.board,
         pause=around.pause,
         sound_class=work.profile.sound_class,
+        packet=packet,
     )
     run = set_up(
         work.program,
@@ -116,6 +124,7 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         context=None if context is None else bytes(context),
         regions=tuple(bytes(content) for content, writable in regions if writable),
         times_us=times,
+        packet=packet,
     )
 
 

@@ -12,11 +12,12 @@ from device.errors import MicroBpfError
 from device.storage.stores import MemoryStore
 from device.vm import loader, writer
 from device.vm.engines import ENGINES
-from device.vm.helpers import HELPERS, Services, gate
-from device.vm.memory import CONTEXT_BASE, GuestMemory
+from device.vm.helpers import HELPERS, Services
+from device.vm.memory import CONTEXT_BASE
 from device.vm.packet import Packet, PacketReply, PacketRequest
 from device.vm.profiles import FEMTO, UBPF, Profile
-from device.vm.program import Engine, Run, build_memory
+from device.vm.program import Engine
+from device.vm.setup import set_up
 from tests.unit.helper_bench import Bench
 
 EXAMPLES = load()
@@ -53,14 +54,10 @@ def answer(
     program = loader.load(writer.strip_object(EXAMPLES[name].object.read_bytes()))
     packet, shared = Packet(ASKED, token_first=profile.token_first), MemoryStore()
     shared.update(dict(stored))
-    plain = build_memory(program, program.fresh_data(), packet.context, context_writable=False)
-    memory = GuestMemory([*plain.regions[1:], *packet.regions], plain.stack)
-    bench = Bench()
-    services: Services = replace(bench.services, local=local, shared=shared, packet=packet)
-    outcome = engine.run(
-        program,
-        Run(memory=memory, call_helper=gate(memory, services, HELPERS), r1=CONTEXT_BASE, r2=24),
-    )
+    services: Services = replace(Bench().services, local=local, shared=shared, packet=packet)
+    run = set_up(program, program.fresh_data(), services, HELPERS)
+    assert (run.r1, run.r2) == (CONTEXT_BASE, 24)
+    outcome = engine.run(program, run)
     assert outcome.fault is None, outcome.fault
     assert outcome.r0 is not None
     return outcome.r0, packet.reply(outcome.r0)
