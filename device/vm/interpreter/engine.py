@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from struct import error as StructError  # noqa: N812 - it is a class
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
+from device.vm.analysis.entries import Entry
 from device.vm.decode import MASK64, check_text
 from device.vm.faults import Fault, FaultCode, GuestFault
 from device.vm.interpreter.closures import Closure, Closures
@@ -24,7 +26,7 @@ from device.vm.interpreter.machine import (
     fresh_registers,
     shown,
 )
-from device.vm.interpreter.translation import Translation
+from device.vm.interpreter.translation import Function, Translation
 from device.vm.isa import FRAME_POINTER
 from device.vm.memory import STACK_TOP
 from device.vm.program import PLAIN, Outcome, Program, Run
@@ -51,12 +53,14 @@ class InterpreterEngine:
     """
 
     name: str = "interpreter"
+    share: int = SHARE
+    """Instructions that translated code is handed at once."""
 
     def __init__(self, *, hot_after: int | None = HOT_AFTER, background: bool = True) -> None:
         self.hot_after = hot_after
         self._background = background
         self._plain = SwitchEngine()
-        self._programs: OrderedDict[_Key, Prepared] = OrderedDict()
+        self._programs: OrderedDict[Hashable, Prepared] = OrderedDict()
         self._held = 0
         self._lock = Lock()
         self._translator: ThreadPoolExecutor | None = None
@@ -74,18 +78,29 @@ class InterpreterEngine:
 
     def prepared(self, program: Program, run: Run) -> Prepared:
         """What the engine keeps of a program."""
-        stack = run.memory.stack
-        key = (program.text, program.entry, program.relative_data_base, stack.frame_size, stack.frames)
+        key = self.key(program, run)
         with self._lock:
             prepared = self._programs.pop(key, None)
             if prepared is None:
-                prepared = Prepared(key)
+                closures = Closures(program.text, program.relative_data_base)
+                prepared = Prepared(closures, self.translator(closures, program, run))
                 self._held += prepared.closures.slots
             self._programs[key] = prepared
             while self._held > CACHED_SLOTS and len(self._programs) > 1:
                 _, dropped = self._programs.popitem(last=False)
                 self._held -= dropped.closures.slots
         return prepared
+
+    def key(self, program: Program, run: Run) -> Hashable:
+        """What a translation depends on."""
+        stack = run.memory.stack
+        return program.text, program.entry, program.relative_data_base, stack.frame_size, stack.frames
+
+    def translator(self, closures: Closures, program: Program, run: Run) -> Callable[[], Translating]:
+        """What makes the translation once it is needed; depends on nothing that is not in the key."""
+        stack = run.memory.stack
+        shape = (program.entry, program.relative_data_base, stack.frame_size, stack.frames)
+        return lambda: Translation(closures.step, closures.slots, *shape)
 
     def translate(self, prepared: Prepared, pc: int, registers: list[int]) -> None:
         """Have the unit made that is entered at `pc` with such registers; it is asked for once."""
@@ -101,19 +116,41 @@ class InterpreterEngine:
         self._translator.submit(work).add_done_callback(Future.result)
 
 
-_Key = tuple[bytes, int, int, int, int]
-"""Text, entry, what `lddwd` counts from, bytes of a frame, frames."""
+class Translating(Protocol):
+    """A program's translation, whatever it is translated to.
+
+    `entries` are the slots where it may be entered, with the halves live there; `returned` the registers
+    that a function hands back beside r0.
+    """
+
+    @property
+    def entries(self) -> Mapping[int, int]: ...  # noqa: D102
+
+    @property
+    def returned(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
+        """What is to be entered at one of `entries` with these registers."""
+
+    def find(self, entry: Entry) -> Function | None:
+        """The function of an entry, if it was made."""
+
+    def make(self, entry: Entry) -> bool:
+        """Translate a unit and what it calls, if it is not there; False when that cannot be."""
+
+    def missed(self, pc: int) -> bool:
+        """An access at `pc` was left to the exact tier; whether the guess about it was given up now."""
 
 
 class Prepared:
     """A program in both tiers. `heat` counts the instructions that the exact tier has executed."""
 
-    def __init__(self, key: _Key) -> None:
-        text, self.entry, data_base, _, _ = self._key = key
-        self.closures = Closures(text, data_base)
+    def __init__(self, closures: Closures, translator: Callable[[], Translating]) -> None:
+        self.closures = closures
         self.heat = 0
-        self.translation: Translation | None = None
+        self.translation: Translating | None = None
         self.originals: dict[int, Closure] = {}
+        self._translator = translator
         self._asked: set[int] = set()
         self._lock = Lock()
 
@@ -129,17 +166,14 @@ class Prepared:
         """Make the unit that is entered at `pc` with these registers, if one can be."""
         translation = self.translation
         if translation is None:
-            _, entry, data_base, frame_size, frames = self._key
-            decode, slots = self.closures.step, self.closures.slots
-            translation = Translation(decode, slots, entry, data_base, frame_size, frames)
-            self.translation = translation
+            translation = self.translation = self._translator()
             self._set_traps(translation)
         if pc in translation.entries and not translation.make(translation.entry_at(pc, registers)):
             self.closures.code[pc] = self.originals[pc]
         with self._lock:
             self._asked.discard(pc)
 
-    def _set_traps(self, translation: Translation) -> None:
+    def _set_traps(self, translation: Translating) -> None:
         for pc in translation.entries:
             self.originals[pc] = self.closures.build(pc)
         for pc, original in self.originals.items():
@@ -244,7 +278,7 @@ class _Execution:
             self._step_past()
             return
         limit, machine = self._limit, self._machine
-        share = min(SHARE, limit - self._executed)
+        share = min(self._engine.share, limit - self._executed)
         machine.rest = limit - self._executed - share
         arguments = [registers[register] for register in function.parameters]
         try:
@@ -264,7 +298,7 @@ class _Execution:
         self._pc, registers[6:] = machine.frames.pop()
         machine.stack.activate(len(machine.frames) + 1)
 
-    def _take_over(self, left: Left, translation: Translation) -> None:
+    def _take_over(self, left: Left, translation: Translating) -> None:
         """Make the machine what it was in translated code, and execute what that could not."""
         machine = self._machine
         machine.frames.extend(reversed(left.frames))
