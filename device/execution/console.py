@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from device.log import MAX_TEXT, DeviceLog
@@ -10,30 +11,37 @@ MAX_OUTPUT: Final = 16 * 1024
 """Bytes of output that the answer of a run holds."""
 
 MAX_LOGGED: Final = 100
-"""Lines that one request may put into the log: a program that prints in a loop must not push out all else."""
+"""Lines that one request may put into the log in a minute of the device's time: a program that prints in a
+loop must not push out all else."""
+
+MINUTE_US: Final = 60_000_000
 
 _MAX_LINE: Final = 4 * MAX_TEXT + 1
 """Bytes of a line that are kept: more than the log shows, which then marks that the line was longer."""
 
 
 class RunLog:
-    """What one request may say in the log, under the name of its slot."""
+    """What one request may say in the log, under the name of its slot. `now_us` is the device's clock."""
 
-    def __init__(self, log: DeviceLog, source: str) -> None:
+    def __init__(self, log: DeviceLog, source: str, now_us: Callable[[], int]) -> None:
         self._log = log
         self._source = source
+        self._now_us = now_us
+        self._since = now_us()
         self._left = MAX_LOGGED
         self._seen: set[str] = set()
 
     def line(self, text: str) -> None:
         """A line that the program printed."""
+        if self._left <= 0 and self._now_us() - self._since >= MINUTE_US:
+            self._left, self._since = MAX_LOGGED, self._now_us()
         if self._left > 0:
             self._log.add("info", self._source, text)
         elif self._left == 0:
             self._log.add(
                 "warning",
                 self._source,
-                f"more than {MAX_LOGGED} lines: the rest of this request's is not logged",
+                f"more than {MAX_LOGGED} lines: the rest of this request's is not logged for a minute",
             )
         self._left -= 1
 

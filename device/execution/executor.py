@@ -284,7 +284,9 @@ class Executor:
 
     def _order(self, slot: Slot, request: ExecRequest, access: Access | None, *, long: bool = False) -> Order:
         engine = select(request.engine, self.engines)
-        return Order.take(request, engine, RunLog(self._log, _source(slot)), access, long=long)
+        return Order.take(
+            request, engine, RunLog(self._log, _source(slot), self._clock.now_us), access, long=long
+        )
 
     def _around(self, slot: Slot, order: Order, turn: Turn, job: Job | None = None) -> Surroundings:
         return Surroundings(
