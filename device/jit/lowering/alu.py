@@ -50,7 +50,7 @@ _REVERSED: Final = {
 }
 
 
-class Divided(Exception):  # noqa: N818 - not an error
+class Divided(Exception):
     """A 64-bit division: somebody else has to do it."""
 
 
@@ -148,9 +148,7 @@ class AluWriter:
     def _done_keeping_flags(self, high: bool, holder: int) -> None:
         self._done(high, holder)  # moves to singles and between registers set no flags
 
-    def _operate(
-        self, op: Alu, target: int, a: int, constant: int | None, high: bool, flags: Flags
-    ) -> None:
+    def _operate(self, op: Alu, target: int, a: int, constant: int | None, high: bool, flags: Flags) -> None:
         """`target = a op b`, b as a constant where it is one that fits."""
         if constant is not None:
             encoding = try_alu_imm(op, target, a, constant, flags)
@@ -252,11 +250,9 @@ class AluWriter:
         self._clear_high()
 
     def _divide(self) -> None:
-        if self._width > _WORD:
-            if not (self._a_constant(True) == 0 and self._b_constant(True) == 0):
-                raise Divided
-            if self._sem in (Sem.SDIV, Sem.SMOD) and not self._positive():
-                raise Divided
+        fits = self._a_constant(True) == 0 and self._b_constant(True) == 0
+        if self._width > _WORD and not fits:
+            raise Divided
         signed = self._width == _WORD and self._sem in (Sem.SDIV, Sem.SMOD)
         divide = sdiv if signed else udiv
         a, b = self._a(False, T0), self._b(False, T1)
@@ -266,11 +262,7 @@ class AluWriter:
         else:
             self._asm.emit(divide(T3, a, b), mls(low, T3, b, a))
         self._done(False, low)
-        self._clear_high()
-
-    def _positive(self) -> bool:
-        """Whether both operands are the same signed and unsigned: below 2^32 they are, in 64 bits."""
-        return self._o.at.before[self._dst][1] <= MASK32
+        self._o.write(self._dst, True, 0, T0)
 
     def _reverse(self) -> None:
         width = _REVERSED[self._sem]
@@ -347,7 +339,8 @@ class AluWriter:
 
     def _right(self, op: Shift, count: int) -> None:
         known_zero = self._a_constant(True) == 0
-        low, high = self._target(False, T0), T1 if known_zero else self._a(True, T1)
+        low = self._target(False, T0)
+        high = int(T1) if known_zero else self._a(True, T1)
         if count >= _WORD:
             if known_zero:
                 self._o.write(self._dst, False, 0, T0)
@@ -427,4 +420,3 @@ class AluWriter:
 def _constant_keeping_flags(register: int, value: int) -> tuple[int, ...]:
     """A constant between an instruction that sets the carry and one that reads it."""
     return load_constant(register, value, Flags.KEEP)
-

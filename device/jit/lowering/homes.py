@@ -24,7 +24,7 @@ BUDGET: Final = R.R7
 CORE: Final = (R.R0, R.R1, R.R2, R.R3, R.R4, R.R5, R.R6, R.R8, R.R9)
 """Homes, those with 16-bit instructions first."""
 
-SCRATCH: Final = (R.R12, R.LR, R.R11, R.R10)
+SCRATCH: Final[tuple[int, int, int, int]] = (R.R12, R.LR, R.R11, R.R10)
 """What an instruction may use while it is executed."""
 
 _DEPTH_WEIGHT: Final = 8
@@ -80,7 +80,7 @@ def allocate(weights: Mapping[Half, int]) -> dict[Half, Home]:
 def weigh(
     looked: Sequence[Sequence[Looked]], shape: Structure, highs: frozenset[int], entering: int
 ) -> dict[Half, int]:
-    """How often each half is live at a step, by the depth of its loop; every half that needs a home is there."""
+    """What the uses of each half weigh, by the depth of loops; every half that needs a home is there."""
     weights: dict[Half, int] = {}
     for register in range(FRAME_POINTER):
         if entering & BOTH[register]:

@@ -1,4 +1,4 @@
-"""Halves of registers as operands: in their home, known to be a constant, or fetched into a scratch register."""
+"""Halves of registers as operands: in their home, known, or fetched into a scratch register."""
 
 from __future__ import annotations
 

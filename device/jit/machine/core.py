@@ -27,6 +27,7 @@ READ_EXECUTE: Final = const.UC_PROT_READ | const.UC_PROT_EXEC
 
 _TCG_BUFFER: Final = 1 << 20
 _REGISTERS: Final = tuple(getattr(arm, f"UC_ARM_REG_R{n}") for n in range(16))
+_SINGLES: Final = tuple(getattr(arm, f"UC_ARM_REG_S{n}") for n in range(32))
 _CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 _STORES: Final = frozenset({const.UC_MEM_WRITE, const.UC_MEM_WRITE_UNMAPPED, const.UC_MEM_WRITE_PROT})
 _FETCHES: Final = frozenset({const.UC_MEM_FETCH, const.UC_MEM_FETCH_UNMAPPED, const.UC_MEM_FETCH_PROT})
@@ -79,6 +80,10 @@ class Core:
     def registers(self) -> tuple[int, ...]:
         """R0 to R15."""
         return tuple(self._uc.reg_read(register) for register in _REGISTERS)
+
+    def single(self, number: int) -> int:
+        """A VFP register, S0 to S31."""
+        return int(self._uc.reg_read(_SINGLES[number]))
 
     def set_register(self, register: int, value: int) -> None:
         """Give a core register a value."""

@@ -96,6 +96,7 @@ class Machine:
         self._error: BaseException | None = None
         self._access: tuple[str, int, int] | None = None
         self._trap: int | None = None
+        self._singles = 0
         self._told = False
         self._should_stop: Callable[[], bool] | None = None
         self._service: Service = no_service
@@ -173,17 +174,20 @@ class Machine:
         service: Service = no_service,
         should_stop: Callable[[], bool] | None = None,
         again: Callable[[], bool] | None = None,
+        singles: int = 0,
     ) -> Stop:
         """Call `entry` with four words, and tell how that ended.
 
         After a return `again` may ask for another round: it may read the results and change entry and
-        arguments in the mailbox, and costs less than another run. Raises what the service or `again` raised,
+        arguments in the mailbox, and costs less than another run. `singles` VFP registers are told of behind
+        the core registers of a Stop. Raises what the service or `again` raised,
         unless it is a GuestFault of the service.
         """
         if get_ident() != self._thread or self.running or not self._open:
             self._own()
         _CALL.pack_into(self._bytes, _CALL_PLACE, entry | 1, r0, r1, r2, r3)
         self._service, self._again, self._should_stop = service, again, should_stop
+        self._singles = singles
         if should_stop is not None and should_stop():
             return Stop(Reason.KILLED, pc=entry & ~1)
         self._finished = self._told = False
@@ -228,6 +232,7 @@ class Machine:
     def _explain(self, status: int) -> Stop:
         """What ended a run that did not return; the registers are as new afterwards."""
         registers = self._core.registers()
+        registers += tuple(self._core.single(number) for number in range(self._singles))
         self._reset()
         error, self._error = self._error, None
         trap, self._trap = self._trap, None
@@ -249,6 +254,13 @@ class Machine:
     def registers(self) -> tuple[int, ...]:
         """R0 to R15 as the last run left them: after a return, what a test of the convention looks at."""
         return self._core.registers()
+
+    def native_word(self, address: int) -> int:
+        """A word of the native stack or the mailbox."""
+        offset = address - STACK_BASE
+        if offset % 4 or not 0 <= offset < STACK_SIZE + PAGE:
+            raise MachineError(f"no native word at {address:#x}")
+        return int.from_bytes(self._maps[STACK_BASE].data[offset : offset + 4], "little")
 
     def set_registers(self, values: Mapping[int, int]) -> None:
         """Give core registers values before a run; the dispatcher changes R0 to R3, R12 and SP only."""

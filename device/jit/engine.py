@@ -1,0 +1,59 @@
+"""`jit`: programs as native code of a Cortex-M4, run by Unicorn (engines.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from threading import local
+from typing import Final
+
+from device.jit.compile import Shape
+from device.jit.lowering.memory import Place
+from device.jit.processor import Processor
+from device.jit.translation import NativeTranslation
+from device.jit.watchdog import Watchdog
+from device.vm.interpreter.closures import Closures
+from device.vm.interpreter.engine import InterpreterEngine
+from device.vm.memory import WINDOWS, GuestMemory, window_of
+from device.vm.program import Program, Run
+
+UNLIMITED: Final = 2**32
+
+
+class JitEngine(InterpreterEngine):
+    """Compiled code where it can go on, the exact tier of the interpreter where it cannot.
+
+    A program is compiled when it first runs, for the shape of that run's memory. Each thread that runs
+    compiled code has a machine of its own, made when it first does.
+    """
+
+    name: str = "jit"
+    share: int = UNLIMITED
+
+    def __init__(self) -> None:
+        super().__init__(hot_after=0, background=False)
+        self._watchdog = Watchdog()
+        self._thread = local()
+
+    def key(self, program: Program, run: Run) -> Hashable:
+        """What a translation depends on."""
+        return super().key(program, run), _places(run.memory)
+
+    def translator(self, closures: Closures, program: Program, run: Run) -> Callable[[], NativeTranslation]:
+        """What compiles the program."""
+        stack = run.memory.stack
+        shape = Shape(_places(run.memory), stack.frame_size, stack.frames, program.relative_data_base)
+        return lambda: NativeTranslation(closures.step, closures.slots, program.entry, shape, self._processor)
+
+    def _processor(self) -> Processor:
+        processor: Processor | None = getattr(self._thread, "processor", None)
+        if processor is None:
+            processor = self._thread.processor = Processor(self._watchdog)
+        return processor
+
+
+def _places(memory: GuestMemory) -> tuple[Place | None, ...]:
+    """The regions by window, of the stack all frames."""
+    places: list[Place | None] = [None] * len(WINDOWS)
+    for region in memory.regions:
+        places[window_of(region.origin)] = Place(region.origin, region.end, region.writable)
+    return tuple(places)

@@ -1,0 +1,114 @@
+"""Conditional jumps: one comparison, of the low halves alone where the high ones are known to be zero."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from device.jit.encoder import (
+    Alu,
+    Compare,
+    Cond,
+    Flags,
+    alu,
+    compare,
+    if_then,
+    try_alu_imm,
+    try_compare_imm,
+)
+from device.jit.lowering.homes import SCRATCH
+from device.jit.lowering.operands import Operands
+from device.vm.decode import MASK32
+from device.vm.isa import Sem
+
+T0, T1, T2, T3 = SCRATCH
+_WORD: Final = 32
+
+_CONDITIONS: Final = {
+    Sem.JEQ: Cond.EQ,
+    Sem.JNE: Cond.NE,
+    Sem.JGT: Cond.HI,
+    Sem.JGE: Cond.HS,
+    Sem.JLT: Cond.LO,
+    Sem.JLE: Cond.LS,
+    Sem.JSGT: Cond.GT,
+    Sem.JSGE: Cond.GE,
+    Sem.JSLT: Cond.LT,
+    Sem.JSLE: Cond.LE,
+    Sem.JSET: Cond.NE,
+}
+_UNSIGNED: Final = {Cond.GT: Cond.HI, Cond.GE: Cond.HS, Cond.LT: Cond.LO, Cond.LE: Cond.LS}
+_EXCHANGED: Final = {Cond.HI: Cond.LO, Cond.LS: Cond.HS, Cond.GT: Cond.LT, Cond.LE: Cond.GE}
+"""Conditions that a 64-bit subtraction does not leave in the flags, and those of exchanged operands."""
+
+
+class BranchWriter:
+    """Writes the comparison of the branch at `operands.at`."""
+
+    def __init__(self, operands: Operands) -> None:
+        self._o = operands
+        self._asm = operands.asm
+
+    def compare(self) -> Cond:
+        """Set the flags; the condition under which the jump is taken."""
+        _, sem, self._width, mask, self._dst, self._src, _, imm, self._reg = self._o.at.step
+        self._imm = imm & mask
+        cond = _CONDITIONS[sem]
+        op = Compare.TST if sem is Sem.JSET else Compare.CMP
+        if self._width == _WORD:
+            self._half(op, False)
+            return cond
+        if self._constant(True, self._dst) == 0 and self._b_constant(True) == 0:
+            self._half(op, False)
+            return _UNSIGNED.get(cond, cond)
+        if cond in (Cond.EQ, Cond.NE):
+            self._both(op)
+            return cond
+        exchange = cond in _EXCHANGED
+        self._subtract(exchange)
+        return _EXCHANGED[cond] if exchange else cond
+
+    def _constant(self, high: bool, register: int) -> int | None:
+        return self._o.constant(register, high)
+
+    def _b_constant(self, high: bool) -> int | None:
+        if self._reg:
+            return self._constant(high, self._src)
+        return self._imm >> _WORD if high else self._imm & MASK32
+
+    def _b(self, high: bool, scratch: int) -> int:
+        if self._reg:
+            return self._o.read(self._src, high, scratch)
+        self._o.load(scratch, self._imm >> _WORD if high else self._imm & MASK32)
+        return scratch
+
+    def _half(self, op: Compare, high: bool) -> None:
+        self._asm.emit(*self._encoded(op, high, T0, T1))
+
+    def _encoded(self, op: Compare, high: bool, one: int, two: int) -> tuple[int, ...]:
+        a = self._o.read(self._dst, high, one)
+        constant = self._b_constant(high)
+        encoding = try_compare_imm(op, a, constant) if constant is not None else None
+        if encoding is None:
+            encoding = compare(op, a, self._b(high, two))
+        return (encoding,)
+
+    def _both(self, op: Compare) -> None:
+        """Equality of both halves, or any common bit: the high halves count when the low ones say EQ."""
+        low = self._encoded(op, False, T0, T1)
+        high = self._encoded(op, True, T2, T3)
+        self._asm.emit(*low, if_then(Cond.EQ), *high)
+
+    def _subtract(self, exchange: bool) -> None:
+        """The flags of a - b in 64 bits, or of b - a."""
+        a = (self._o.read(self._dst, False, T0), self._o.read(self._dst, True, T1))
+        constants = (self._b_constant(False), self._b_constant(True))
+        if not exchange and None not in constants:
+            low = try_compare_imm(Compare.CMP, a[0], constants[0] or 0)
+            high = try_alu_imm(Alu.SBC, T3, a[1], constants[1] or 0, Flags.SET)
+            if low is not None and high is not None:
+                self._asm.emit(low, high)
+                return
+        b = (self._b(False, T2), self._b(True, T3))
+        if exchange:
+            a, b = b, a
+        self._asm.emit(compare(Compare.CMP, a[0], b[0]), alu(Alu.SBC, T3, a[1], b[1], Flags.SET))

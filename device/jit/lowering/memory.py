@@ -1,0 +1,326 @@
+"""Loads, stores and atomics. What is not proved is compared with the ends of a region first.
+
+The regions' lengths and rights are part of what code is compiled for, so that their ends are constants. An
+access that fails its test goes to its exit, where the exact engine looks at it again: the guess at the region
+may have been wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from device.jit.assembler import Assembler
+from device.jit.encoder import (
+    Access,
+    Alu,
+    Compare,
+    Cond,
+    Flags,
+    R,
+    Shift,
+    access,
+    alu,
+    alu_imm,
+    bx,
+    compare,
+    compare_imm,
+    load_constant,
+    mov,
+    shift_imm,
+    try_alu_imm,
+    try_compare_imm,
+)
+from device.jit.fixups import Label
+from device.jit.lowering.homes import SCRATCH
+from device.jit.lowering.operands import Operands
+from device.vm.decode import (
+    ATOMIC_FETCH,
+    COMPARE_EXCHANGE,
+    LOAD_SIGNED,
+    MASK32,
+)
+from device.vm.isa import FRAME_POINTER, Sem
+from device.vm.memory import STACK_PLACE, STACK_TOP
+
+T0, T1, T2, T3 = SCRATCH
+_LOADS: Final = {1: Access.LDRB, 2: Access.LDRH, 4: Access.LDR}
+_SIGNED: Final = {1: Access.LDRSB, 2: Access.LDRSH, 4: Access.LDR}
+_STORES: Final = {1: Access.STRB, 2: Access.STRH, 4: Access.STR}
+_REACH: Final = range(-255, 4088)
+_ATOMICS: Final = {
+    Sem.ATOMIC_ADD: Alu.ADD,
+    Sem.ATOMIC_FETCH_ADD: Alu.ADD,
+    Sem.ATOMIC_OR: Alu.ORR,
+    Sem.ATOMIC_FETCH_OR: Alu.ORR,
+    Sem.ATOMIC_AND: Alu.AND,
+    Sem.ATOMIC_FETCH_AND: Alu.AND,
+    Sem.ATOMIC_XOR: Alu.EOR,
+    Sem.ATOMIC_FETCH_XOR: Alu.EOR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A region that code is compiled for: the bytes [start, end), of the stack those of all frames."""
+
+    start: int
+    end: int
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A proved address: [base + offset]."""
+
+    base: int
+    offset: int
+
+
+class MemoryWriter:
+    """Writes the access at `operands.at`.
+
+    `places` are the regions by window; `exit_` gives the label of the exit of the instruction at hand, and
+    `checker` that of a routine which tests T0 against all regions and returns with HI when it fits in none.
+    """
+
+    def __init__(
+        self,
+        operands: Operands,
+        places: Sequence[Place | None],
+        frame_size: int,
+        distrusted: frozenset[int],
+        exit_: Callable[[], Label],
+        checker: Callable[[int, bool], Label],
+    ) -> None:
+        self._o = operands
+        self._asm: Assembler = operands.asm
+        self._places = places
+        self._frame_size = frame_size
+        self._distrusted = distrusted
+        self._exit = exit_
+        self._checker = checker
+
+    def load(self) -> None:
+        """A load; one whose result nobody reads is tested all the same."""
+        case, _, width, _, dst, src, off, _, _ = self._o.at.step
+        size = width // 8
+        place = self._find(src, off, size, write=False)
+        if place is None:
+            return
+        o, asm = self._o, self._asm
+        if not (o.wants(dst, False) or o.wants(dst, True)):
+            return
+        if size == 8:
+            self._load_pair(dst, place)
+            return
+        low = o.target(dst, False, T1)
+        asm.emit(access((_SIGNED if case == LOAD_SIGNED else _LOADS)[size], low, place.base, place.offset))
+        o.done(dst, False, low)
+        if case == LOAD_SIGNED and o.wants(dst, True) and o.at.behind[dst][1] > MASK32:
+            high = o.target(dst, True, T2)
+            asm.emit(shift_imm(Shift.ASR, high, low, 31))
+            o.done(dst, True, high)
+        else:
+            o.write(dst, True, 0, T2)
+
+    def _load_pair(self, dst: int, place: Address) -> None:
+        """Two words, the one that overwrites the base last; LDRD faults where addresses are not aligned."""
+        o, asm = self._o, self._asm
+        for high in (True, False) if o.target(dst, False, T1) == place.base else (False, True):
+            if o.wants(dst, high):
+                holder = o.target(dst, high, T1)
+                asm.emit(access(Access.LDR, holder, place.base, place.offset + 4 * high))
+                o.done(dst, high, holder)
+
+    def store(self) -> None:
+        """A store of a register or a constant."""
+        _, _, width, mask, dst, src, off, imm, from_register = self._o.at.step
+        size = width // 8
+        place = self._find(dst, off, size, write=True)
+        if place is None:
+            return
+        for high in (False, True) if size == 8 else (False,):
+            if from_register:
+                value = self._o.read(src, high, T1)
+            else:
+                value = T1
+                self._o.load(T1, (imm & mask) >> 32 if high else imm & mask & MASK32)
+            self._asm.emit(access(_STORES[min(size, 4)], value, place.base, place.offset + 4 * high))
+
+    def atomic(self) -> None:
+        """Load, change, store: a slot with data runs one program at a time, so nothing comes between."""
+        case, sem, width, _, dst, src, off, _, _ = self._o.at.step
+        place = self._find(dst, off, width // 8, write=True)
+        if place is None:
+            return
+        if place.base != T0:
+            self._asm.emit(mov(T0, place.base))
+            place = Address(T0, place.offset)
+        if case == COMPARE_EXCHANGE:
+            self._compare_exchange(place, width, src)
+            return
+        operation = _ATOMICS.get(sem)
+        fetches = case == ATOMIC_FETCH
+        if operation is None:
+            self._exchange(place, width, src)
+        elif operation is Alu.ADD and width == 64:
+            self._add_pair(place, src, fetches)
+        else:
+            for high in (False, True) if width == 64 else (False,):
+                self._change(operation, place, src, high, fetches)
+        if fetches and width == 32:
+            self._o.write(src, True, 0, T1)
+
+    def _change(self, operation: Alu, place: Address, src: int, high: bool, fetches: bool) -> None:
+        o, asm, offset = self._o, self._asm, place.offset + 4 * high
+        asm.emit(access(Access.LDR, T1, T0, offset))
+        asm.emit(alu(operation, T2, T1, o.read(src, high, T2)), access(Access.STR, T2, T0, offset))
+        if fetches and o.wants(src, high):
+            o.done(src, high, T1)
+
+    def _add_pair(self, place: Address, src: int, fetches: bool) -> None:
+        """The carry has to survive the loads and stores, which keep the flags."""
+        o, asm = self._o, self._asm
+        asm.emit(access(Access.LDR, T1, T0, place.offset))
+        asm.emit(alu(Alu.ADD, T2, T1, o.read(src, False, T2), Flags.SET))
+        asm.emit(access(Access.STR, T2, T0, place.offset))
+        if fetches and o.wants(src, False):
+            o.done(src, False, T1)
+        asm.emit(access(Access.LDR, T1, T0, place.offset + 4))
+        asm.emit(alu(Alu.ADC, T2, T1, o.read(src, True, T2)))
+        asm.emit(access(Access.STR, T2, T0, place.offset + 4))
+        if fetches and o.wants(src, True):
+            o.done(src, True, T1)
+
+    def _exchange(self, place: Address, width: int, src: int) -> None:
+        o, asm = self._o, self._asm
+        for high in (False, True) if width == 64 else (False,):
+            offset = place.offset + 4 * high
+            asm.emit(access(Access.LDR, T1, T0, offset))
+            asm.emit(access(Access.STR, o.read(src, high, T2), T0, offset))
+            if o.wants(src, high):
+                o.done(src, high, T1)
+
+    def _compare_exchange(self, place: Address, width: int, src: int) -> None:
+        """r0 gets the old value, in T1 and T3; src is stored if they were equal."""
+        o, asm = self._o, self._asm
+        halves = ((False, T1), (True, T3)) if width == 64 else ((False, T1),)
+        differs = asm.label()
+        for high, old in halves:
+            asm.emit(access(Access.LDR, old, T0, place.offset + 4 * high))
+        for high, old in halves:
+            asm.emit(compare(Compare.CMP, old, o.read(0, high, T2)))
+            asm.jump_if(Cond.NE, differs)
+        for high, _ in halves:
+            asm.emit(access(Access.STR, o.read(src, high, T2), T0, place.offset + 4 * high))
+        asm.bind(differs)
+        for high, old in halves:
+            if o.wants(0, high):
+                o.done(0, high, old)
+        if width == 32:
+            o.write(0, True, 0, T2)
+
+    # Addresses
+
+    def _find(self, register: int, off: int, size: int, *, write: bool) -> Address | None:
+        """Where an access goes, after whatever tests it needs; None when it can only fail."""
+        low, high, place = self._o.at.before[register]
+        if low + off < 0 or high + off > MASK32:
+            low, high = 0, MASK32
+        else:
+            low, high = low + off, high + off
+        if place < 0 or self._o.at.pc in self._distrusted:
+            return self._unknown(register, off, size, write)
+        region = self._places[place]
+        if region is None or (write and not region.writable) or region.end - region.start < size:
+            self._asm.jump(self._exit())
+            return None
+        bottom = region.start
+        if place == STACK_PLACE:
+            bottom = STACK_TOP - self._frame_size
+            if register == FRAME_POINTER and off >= -self._frame_size:
+                low = max(low, bottom)
+        if low >= bottom and high + size <= region.end:
+            return self._plain(register, off)
+        if place == STACK_PLACE and not self._only_frame():
+            return self._unknown(register, off, size, write)
+        return self._within(register, off, size, bottom, region.end)
+
+    def _only_frame(self) -> bool:
+        """Whether the function runs in the first frame only, so that the stack's bottom is known."""
+        low, high, _ = self._o.at.before[FRAME_POINTER]
+        return low == high == STACK_TOP
+
+    def _plain(self, register: int, off: int) -> Address:
+        base = self._o.read(register, False, T0)
+        if off in _REACH:
+            return Address(base, off)
+        self._sum(base, off)
+        return Address(T0, 0)
+
+    def _sum(self, base: int, off: int) -> None:
+        """T0 = base + off, modulo 2^32."""
+        encoding = try_alu_imm(Alu.ADD, T0, base, off & MASK32)
+        if encoding is None:
+            self._o.load(T1, off & MASK32)
+            encoding = alu(Alu.ADD, T0, base, T1)
+        self._asm.emit(encoding)
+
+    def _within(self, register: int, off: int, size: int, start: int, end: int) -> Address:
+        """One comparison against both ends: what lies below is a large number."""
+        base = self._o.read(register, False, T0)
+        kept = base
+        if base == T0 or off not in _REACH:
+            self._sum(base, off)
+            kept, off = T0, 0
+        difference = (off - start) & MASK32
+        encoding = try_alu_imm(Alu.ADD, T1, kept, difference)
+        if encoding is None:
+            self._o.load(T1, difference)
+            encoding = alu(Alu.ADD, T1, kept, T1)
+        self._asm.emit(encoding)
+        last = end - start - size
+        test = try_compare_imm(Compare.CMP, T1, last)
+        if test is None:
+            self._o.load(T2, last)
+            test = compare(Compare.CMP, T1, T2)
+        self._asm.emit(test)
+        self._asm.jump_if(Cond.HI, self._exit())
+        return Address(kept, off)
+
+    def _unknown(self, register: int, off: int, size: int, write: bool) -> Address:
+        """Ask the routine that knows all regions; the lowest address of the active frames is in T3."""
+        base = self._o.read(register, False, T0)
+        if off or base != T0:
+            self._sum(base, off)
+        frame = self._o.read(FRAME_POINTER, False, T3)
+        self._asm.emit(alu_imm(Alu.SUB, T3, frame, self._frame_size))
+        self._asm.call(self._checker(size, write))
+        self._asm.jump_if(Cond.HI, self._exit())
+        return Address(T0, 0)
+
+
+def checker(asm: Assembler, label: Label, places: Sequence[Place | None], size: int, *, write: bool) -> None:
+    """The routine that tests the address in T0 against all regions: HI when `size` bytes fit in none.
+
+    T3 is where the stack's active part begins; T2 is lost.
+    """
+    asm.bind(label)
+    ordered = sorted(range(len(places)), key=lambda number: number != STACK_PLACE)  # T3 is free behind it
+    for number in ordered:
+        place = places[number]
+        if place is None or (write and not place.writable) or place.end - place.start < size:
+            continue
+        further = asm.label()
+        if number == STACK_PLACE:
+            asm.emit(compare(Compare.CMP, T0, T3))
+            asm.jump_if(Cond.LO, further)
+            asm.emit(*load_constant(T2, place.end - size), compare(Compare.CMP, T0, T2))
+        else:
+            asm.emit(*load_constant(T2, place.start), alu(Alu.SUB, T2, T0, T2))
+            asm.emit(*load_constant(T3, place.end - place.start - size), compare(Compare.CMP, T2, T3))
+        asm.if_then(Cond.LS, [bx(R.LR)])
+        asm.bind(further)
+    asm.emit(*load_constant(T2, 1), compare_imm(Compare.CMP, T2, 0), bx(R.LR))

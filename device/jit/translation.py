@@ -1,0 +1,250 @@
+"""A program's native code, as the tiers of the interpreter want it: units that are entered and left.
+
+Compiled code stops where it cannot go on: at an exit, at a request that ended in a fault, or because the run
+was killed. What the machine holds then becomes the registers and callers of the exact tier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from threading import Lock
+from typing import Final
+
+from device.jit.compile import BUDGET_WORD, Compiled, Shape, compile_unit
+from device.jit.errors import JitError
+from device.jit.lowering.calls import OPERANDS, Request, state_word
+from device.jit.lowering.function import Exit
+from device.jit.lowering.homes import BUDGET, Half, Home
+from device.jit.processor import Loaded, Processor
+from device.jit.stop import Reason, Stop
+from device.vm.analysis.entries import Entry, any_kinds, kinds_of
+from device.vm.analysis.functions import Functions
+from device.vm.analysis.lift import Decode
+from device.vm.arithmetic import OPERATIONS
+from device.vm.decode import (
+    ATOMIC,
+    ATOMIC_FETCH,
+    COMPARE_EXCHANGE,
+    LOAD,
+    LOAD_SIGNED,
+    MASK32,
+    MASK64,
+    STORE,
+)
+from device.vm.faults import GuestFault
+from device.vm.interpreter.machine import LOST, Elsewhere, Left, Machine, Short
+from device.vm.interpreter.translation import Function
+from device.vm.isa import FRAME_POINTER
+from device.vm.program import Control
+
+VARIANTS: Final = 4
+"""Entries at one slot with different knowledge; further ones share one that knows nothing."""
+
+WRONG_GUESSES: Final = 32
+"""How often an access may miss the region that was guessed before its unit is compiled without the guess."""
+
+_ACCESSES: Final = frozenset({LOAD, LOAD_SIGNED, STORE, ATOMIC, ATOMIC_FETCH, COMPARE_EXCHANGE})
+_WORD: Final = 4
+_SINGLES_AT: Final = 16
+"""Where VFP registers are in the registers of a Stop."""
+
+
+class NativeTranslation:
+    """The compiled units of a text for one shape of memory. May be used by several threads.
+
+    `processor` gives the calling thread's machine.
+    """
+
+    def __init__(
+        self, decode: Decode, slots: int, entry: int, shape: Shape, processor: Callable[[], Processor]
+    ) -> None:
+        self._decode = decode
+        self._slots = slots
+        self._shape = shape
+        self._processor = processor
+        self._functions = Functions(decode, slots, entry)
+        self.entries: Mapping[int, int] = self._functions.entries
+        self.returned = self._functions.returned
+        self.compiled: dict[Entry, Compiled] = {}
+        self._ready: dict[Entry, Function] = {}
+        self._misses: dict[int, int] = {}
+        self._distrusted: set[int] = set()
+        self._lock = Lock()
+
+    def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
+        """What is to be entered at one of `entries` with these registers."""
+        entry = Entry(pc, kinds_of(registers, self.entries[pc]))
+        if entry not in self._ready and sum(other.start == pc for other in self._ready) >= VARIANTS:
+            return Entry(pc, any_kinds(entry.kinds))
+        return entry
+
+    def find(self, entry: Entry) -> Function | None:
+        """The function of an entry, if it was made."""
+        return self._ready.get(entry)
+
+    def make(self, entry: Entry) -> bool:
+        """Compile a unit and what it calls, if that was not done; False when it cannot be entered."""
+        with self._lock:
+            if entry not in self._ready and entry.start in self.entries:
+                compiled = compile_unit(self._functions, entry, self._shape, self._distrusted)
+                registers = tuple(sorted({register for register, _ in compiled.parameters}))
+                taken = tuple(register for register in registers if register != FRAME_POINTER)
+                self.compiled[entry] = compiled
+                self._ready[entry] = Function(partial(self._run, compiled, taken), taken)
+            return entry in self._ready
+
+    def missed(self, pc: int) -> bool:
+        """An access at `pc` was left to the exact tier; whether the guess about it was given up now."""
+        if not 0 <= pc < self._slots or self._decode(pc)[0] not in _ACCESSES:
+            return False
+        with self._lock:
+            self._misses[pc] = self._misses.get(pc, 0) + 1
+            if self._misses[pc] < WRONG_GUESSES or pc in self._distrusted:
+                return False
+            self._distrusted.add(pc)
+            self._ready.clear()
+            self.compiled.clear()
+            return True
+
+    # Running
+
+    def _run(
+        self, compiled: Compiled, taken: Sequence[int], budget: int, m: Machine, pointer: int, *values: int
+    ) -> tuple[int, ...]:
+        """Enter compiled code; raises Left when the exact tier has to go on."""
+        processor = self._processor()
+        loaded = processor.load(compiled)
+        mailbox = processor.machine.mailbox
+        for register, value in zip(taken, values, strict=True):
+            mailbox[state_word(register, False)] = value & MASK32
+            mailbox[state_word(register, True)] = value >> 32
+        mailbox[state_word(FRAME_POINTER, False)] = pointer
+        mailbox[BUDGET_WORD] = budget
+        with processor.memory(m.run.memory):
+            stop = processor.machine.run(
+                loaded.entry,
+                service=partial(_serve, compiled.requests, mailbox, m),
+                should_stop=partial(_killed, m.run.control),
+                singles=compiled.singles,
+            )
+            if stop.reason is not Reason.RETURNED:
+                left = _Taking(compiled, loaded, processor, stop, pointer, self._shape.frame_size).left(m)
+        if stop.reason is not Reason.RETURNED:
+            raise left
+        low, high, rest = processor.machine.results
+        others = [
+            mailbox[state_word(register, False)] | mailbox[state_word(register, True)] << 32
+            for register in self.returned
+        ]
+        return rest, low | high << 32, *others
+
+
+def _killed(control: Control) -> bool:
+    try:
+        control.check()
+    except GuestFault:
+        return True
+    return False
+
+
+def _serve(requests: Sequence[Request], mailbox: memoryview, m: Machine, number: int) -> None:
+    """What an SVC asks for. Words that are known come from the request, the others were stored by code."""
+    if not 0 < number <= len(requests):
+        raise JitError(f"request {number} of {len(requests)}")
+    request = requests[number - 1]
+    known = request.known
+    count = 10 if request.helper is not None else 4
+    words = [known[word] if word in known else mailbox[OPERANDS + word] for word in range(count)]
+    numbers = [words[index] | words[index + 1] << 32 for index in range(0, count, 2)]
+    if request.helper is not None:
+        result = m.help(request.helper, *numbers) & MASK64
+    elif request.operation is not None:
+        result = OPERATIONS[request.operation](numbers[0], numbers[1], 64) & MASK64
+    else:
+        raise JitError("a request for nothing")
+    mailbox[OPERANDS] = result & MASK32
+    mailbox[OPERANDS + 1] = result >> 32
+
+
+class _Taking:
+    """Takes over a machine that has stopped."""
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        loaded: Loaded,
+        processor: Processor,
+        stop: Stop,
+        pointer: int,
+        frame_size: int,
+    ) -> None:
+        self._compiled = compiled
+        self._base = loaded.base
+        self._processor = processor
+        self._stop = stop
+        self._pointer = pointer
+        self._frame_size = frame_size
+
+    def left(self, m: Machine) -> Left:
+        """The state to go on with."""
+        stop, offset = self._stop, self._stop.pc - self._base
+        if stop.reason is Reason.KILLED:
+            return self._killed(m, offset)
+        exit_ = self._compiled.exits.get(offset)
+        if exit_ is None or stop.reason is Reason.MEMORY:
+            where = f"{stop.reason.value} at {stop.pc:#x}, offset {offset:#x} of the code"
+            raise JitError(f"{where}, {stop.access} {stop.address}")
+        registers = [*self._registers(exit_), self._pointer]
+        budget = stop.registers[BUDGET] + exit_.refund
+        left = Left(exit_.pc, registers, budget, Short() if exit_.short else Elsewhere())
+        left.frames = self._callers(stop.registers[13])
+        registers[FRAME_POINTER] = self._pointer - len(left.frames) * self._frame_size
+        for index, (_, saved) in enumerate(left.frames, 1):
+            saved.append(registers[FRAME_POINTER] + index * self._frame_size)
+        if stop.reason is Reason.FAULTED:
+            left.fault = stop.fault
+            left.budget -= 1
+        return left
+
+    def _killed(self, m: Machine, offset: int) -> Left:
+        """A run that was stopped anywhere: nothing goes on, and of the registers nothing is known."""
+        inside = 0 <= offset < len(self._compiled.code.text)
+        pc = self._compiled.code.pc_at(offset) if inside else -1
+        left = Left(max(pc, 0), [LOST] * (FRAME_POINTER + 1), self._stop.registers[BUDGET], Elsewhere())
+        try:
+            m.run.control.check()
+        except GuestFault as fault:
+            left.fault = fault
+        return left
+
+    def _registers(self, exit_: Exit) -> list[int]:
+        registers: list[int] = [LOST] * FRAME_POINTER
+        for (register, high), where in exit_.halves:
+            value = where if isinstance(where, int) else self._held(where)
+            registers[register] = registers[register] | value << 32 * high
+        return registers
+
+    def _held(self, home: Home) -> int:
+        if home.single:
+            return self._stop.registers[_SINGLES_AT + home.number]
+        return self._stop.registers[home.number]
+
+    def _callers(self, stack: int) -> list[tuple[int, list[int]]]:
+        """The frames of local functions that were in compiled code, the innermost first, without r10."""
+        word = self._processor.machine.native_word
+        frames = []
+        while (site := self._compiled.calls.get((word(stack) & ~1) - self._base)) is not None:
+            stack += _WORD
+            halves: dict[Half, int] = dict(site.constants)
+            for half in site.saved:
+                halves[half] = word(stack)
+                stack += _WORD
+            frames.append((site.pc, [_joined(halves, register) for register in range(6, FRAME_POINTER)]))
+        return frames
+
+
+def _joined(halves: Mapping[Half, int], register: int) -> int:
+    if (register, False) not in halves and (register, True) not in halves:
+        return LOST
+    return halves.get((register, False), 0) | halves.get((register, True), 0) << 32
