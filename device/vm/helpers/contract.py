@@ -81,9 +81,13 @@ class Readable:
 
 @dataclass(frozen=True, slots=True)
 class Writable:
-    """`W n`: that many bytes writable; `size` is a number or the name of another parameter."""
+    """`W n`: that many bytes writable; `size` is a number or the name of another parameter.
+
+    `only_effect`: the helper does nothing else than write them, all at once, which checks them anyway.
+    """
 
     size: int | str
+    only_effect: bool = False
 
     def check(self, memory: GuestMemory, address: int, arguments: Mapping[str, int], /) -> None:
         """See Contract."""
@@ -139,6 +143,11 @@ def _size(size: int | str, arguments: Mapping[str, int]) -> int:
     return arguments[size] if isinstance(size, str) else size
 
 
+def _checks_itself(contract: Contract) -> bool:
+    """Whether the helper's function checks the pointer before it has any effect."""
+    return isinstance(contract, CheckedByHelper) or (isinstance(contract, Writable) and contract.only_effect)
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter of a helper; `contract` where it is a pointer."""
@@ -180,8 +189,13 @@ class Helper:
         What can be decided for all calls is decided here, as a helper is called far more often than bound.
         """
         cuts = [parameter.type.cutter for parameter in self.parameters]
-        if any(parameter.contract is not None for parameter in self.parameters):
-            return self._bind_checked(call, cuts)
+        checks = [
+            (position, parameter.contract.check)
+            for position, parameter in enumerate(self.parameters)
+            if parameter.contract is not None and not _checks_itself(parameter.contract)
+        ]
+        if checks:
+            return self._bind_checked(call, cuts, checks)
         function, extend = self.function, self.result.extender
         match cuts:
             case []:
@@ -201,14 +215,14 @@ class Helper:
         contracts = (parameter.contract for parameter in self.parameters)
         return any(isinstance(c, Readable | Writable) and isinstance(c.size, str) for c in contracts)
 
-    def _bind_checked(self, call: Call, cuts: Sequence[Callable[[int], int]]) -> BoundHelper:
+    def _bind_checked(
+        self,
+        call: Call,
+        cuts: Sequence[Callable[[int], int]],
+        checks: Sequence[tuple[int, Callable[[GuestMemory, int, Mapping[str, int]], None]]],
+    ) -> BoundHelper:
         function, extend, memory = self.function, self.result.extender, call.memory
         names = [parameter.name for parameter in self.parameters] if self._has_named_sizes else []
-        checks = [
-            (position, parameter.contract.check)
-            for position, parameter in enumerate(self.parameters)
-            if parameter.contract is not None and not isinstance(parameter.contract, CheckedByHelper)
-        ]
 
         def perform(*registers: int) -> int:
             values = [cut(register) for cut, register in zip(cuts, registers, strict=False)]

@@ -36,7 +36,10 @@ def _fetch_global(call: Call, key: int, value: int) -> int:
 
 
 _KEY_AND_VALUE: Final = (Parameter("key", CType.U32), Parameter("value", CType.U32))
-_KEY_AND_PLACE: Final = (Parameter("key", CType.U32), Parameter("value", CType.POINTER, Writable(4)))
+_KEY_AND_PLACE: Final = (
+    Parameter("key", CType.U32),
+    Parameter("value", CType.POINTER, Writable(4, only_effect=True)),
+)
 
 STORES: Final = (
     Helper(
