@@ -18,7 +18,6 @@ from device.vm import verifier
 from device.vm.isa import describe_at
 from device.vm.lint import Remark, lint
 from device.vm.profiles import PROFILES, UBPF, Profile
-from device.vm.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +63,21 @@ def judge(
     Raises BuildError, AssemblyError, LoadError, ConfigError; what the verifier refuses is an answer.
     """
     chosen = [profile_named(name) for name in dict.fromkeys(profiles)]
-    packaged = examine(path, layout, allowed=allowed, on_step=on_step)
+    first = chosen[0] if chosen else UBPF
+    packaged = examine(path, layout, allowed=allowed, profile=first, on_step=on_step)
     if not chosen:
         return Judgement(packaged, (), packaged.report, ())
     program = with_lines(packaged.program, packaged.object)
+    others = [
+        verifier.verify(program, helpers=profile_names(profile), allowed=allowed, profile=profile)
+        for profile in chosen[1:]
+    ]
     names = tuple(profile.name for profile in chosen)
     return Judgement(
         packaged,
         names,
-        _verified(program, chosen, allowed),
-        lint(program, names, obj=packaged.object),
+        _merged([packaged.report, *others]),
+        lint(program, names, obj=packaged.object, report=packaged.report),
     )
 
 
@@ -85,14 +89,8 @@ def profile_named(name: str) -> Profile:
     return PROFILES[name]
 
 
-def _verified(
-    program: Program, profiles: Sequence[Profile], allowed: Collection[int] | None
-) -> verifier.Report:
-    """The report of the first profile, with what any of them finds; what is the same comes once."""
-    reports = [
-        verifier.verify(program, helpers=profile_names(profile), allowed=allowed, profile=profile)
-        for profile in profiles
-    ]
+def _merged(reports: Sequence[verifier.Report]) -> verifier.Report:
+    """The first report, with what any of them finds; what is the same comes once."""
     found = dict.fromkeys(finding for report in reports for finding in report.findings)
     ordered = sorted(found, key=lambda finding: (finding.insn, finding.id))
     return replace(reports[0], findings=tuple(ordered))

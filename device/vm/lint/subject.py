@@ -32,7 +32,7 @@ class Subject:
     obj: ElfObject | None
 
     @classmethod
-    def of(cls, program: Program, obj: bytes | None = None) -> Subject:
+    def of(cls, program: Program, obj: bytes | None = None, report: Report | None = None) -> Subject:
         """Take a program apart, whatever it is. `obj` is the object it was packaged from, if it was one."""
         findings = Findings()
         adapted = adapt(program, FEMTO)
@@ -44,7 +44,7 @@ class Subject:
             program,
             code,
             flow,
-            verify(adapted, helpers=HELPERS),
+            report or verify(adapted, helpers=HELPERS),
             Halves(adapted, starts),
             _parsed(obj),
         )
