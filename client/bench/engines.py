@@ -65,9 +65,9 @@ def _subject(engine: Engine, kernel: Kernel) -> Call:
 
 
 def _first_calls(kernel: Kernel, settings: Settings) -> Mapping[str, float]:
-    """Seconds from a loaded program to its first result, on engines that do not know it."""
+    """Seconds on the clock from a loaded program to its first result, on engines that do not know it."""
     return {
-        name: median(checked(fresh(engine), kernel).seconds for _ in range(settings.effort.rounds))
+        name: median(checked(fresh(engine), kernel).wall for _ in range(settings.effort.rounds))
         for name, engine in settings.engines.items()
     }
 

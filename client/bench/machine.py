@@ -31,6 +31,7 @@ def facts(effort: Effort, *, now: datetime | None = None) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load": _load(),
         "libraries": {name: _version(name) for name in LIBRARIES},
+        "seconds": "processor time of the thread; first calls on the clock",
         "rounds": effort.rounds,
         "sample_seconds": effort.sample_s,
         "warm_up_seconds": effort.warm_s,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Final
 
 from client.bench.kernels import Kernel
@@ -28,10 +28,15 @@ class WrongResultError(MicroBpfError):
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """How a call ended, and the seconds that it took: the engine's alone."""
+    """How a call ended, and what it took, the engine alone.
+
+    `seconds` are processor time of the calling thread: what else runs on the machine is not in them. `wall`
+    are seconds on the clock, work of other threads included.
+    """
 
     outcome: Outcome
     seconds: float
+    wall: float
 
 
 def call(
@@ -48,9 +53,9 @@ def call(
         r1=CONTEXT_BASE if context else 0,
         r2=len(context),
     )
-    start = perf_counter()
+    wall, start = perf_counter(), thread_time()
     outcome = engine.run(kernel.program, run)
-    return Timed(outcome, perf_counter() - start)
+    return Timed(outcome, thread_time() - start, perf_counter() - wall)
 
 
 def checked(engine: Engine, kernel: Kernel, *, extra: Sequence[tuple[bytes, bool]] = ()) -> Timed:

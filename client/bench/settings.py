@@ -9,7 +9,7 @@ from typing import Any
 
 from client.bench.timing import FULL, Effort
 from client.progress import NoProgress, Progress
-from device.vm.engines import ENGINES
+from device.engines import ENGINES
 from device.vm.program import Engine
 
 Row = dict[str, Any]

@@ -21,23 +21,36 @@ _HEAVY: Final = 1000
 
 
 def engines(rows: Sequence[Row]) -> Iterator[str]:
-    """A line for each kernel and length, a group of columns for each engine."""
+    """Speed, then what comes before it: a line for each kernel and length, columns for each engine."""
     names = list(dict.fromkeys(row["engine"] for row in rows))
-    shown = _table("KERNEL", *_numbers("BYTES", "INSNS"))
+    groups = list(_grouped(rows, "kernel", "bytes"))
+    speed = _table("KERNEL", *_numbers("BYTES", "INSNS"))
+    before = _table("KERNEL", *_numbers("BYTES"))
     for name in names:
-        short = name.upper()
-        titles = [f"{short} M/s", "SPREAD", *([] if name == REFERENCE else ["RATIO"]), "PREPARE", "FIRST"]
-        _add_columns(shown, titles)
-    for (kernel, size), group in _grouped(rows, "kernel", "bytes"):
-        cells = [kernel, str(size), str(group[0]["instructions"])]
-        for row in group:
-            cells += _engine_cells(row)
-        shown.add_row(*cells)
-    yield from _lines(shown)
-    yield "M/s: million eBPF instructions a second. RATIO: to switch, median of the rounds' ratios."
-    yield "PREPARE: µs per instruction of the program. FIRST: the first call of a program just loaded."
+        ratio = () if name == REFERENCE else ("RATIO",)
+        _add_columns(speed, [f"{name.upper()} M/s", "", *ratio])
+        _add_columns(before, [f"{name.upper()} µs/INSN", "FIRST"])
+    for (kernel, size), group in groups:
+        speed.add_row(
+            kernel, str(size), str(group[0]["instructions"]), *(cell for row in group for cell in _speed(row))
+        )
+        before.add_row(kernel, str(size), *(cell for row in group for cell in _before(row)))
+    yield from _lines(speed)
+    yield "M/s: million eBPF instructions a second, and the spread. RATIO: to switch, median of the rounds."
     for name in names:
         yield from _summary(name, [row for row in rows if row["engine"] == name])
+    yield ""
+    yield from _lines(before)
+    yield "µs/INSN: to prepare, by instruction of the program. FIRST: first call of a program just loaded."
+
+
+def _speed(row: Row) -> list[str]:
+    ratio = [] if row["engine"] == REFERENCE else [f"{row['ratio']:.1f}"]
+    return [f"{row['insn_per_s'] / 1e6:.2f}", _spread(row), *ratio]
+
+
+def _before(row: Row) -> list[str]:
+    return [f"{row['prepare_us_per_insn']:.1f}", duration(row["first_call_seconds"])]
 
 
 def _summary(name: str, rows: Sequence[Row]) -> Iterator[str]:
@@ -54,17 +67,6 @@ def _summary(name: str, rows: Sequence[Row]) -> Iterator[str]:
     bound = [f"{row['ratio']:.1f} ({row['kernel']})" for row in rows if row["helper_bound"]]
     if bound:
         yield f"{name}, bound by helpers: {', '.join(bound)}"
-
-
-def _engine_cells(row: Row) -> list[str]:
-    ratio = [] if row["engine"] == REFERENCE else [f"{row['ratio']:.1f}"]
-    return [
-        f"{row['insn_per_s'] / 1e6:.2f}",
-        _spread(row),
-        *ratio,
-        f"{row['prepare_us_per_insn']:.1f}",
-        duration(row["first_call_seconds"]),
-    ]
 
 
 def regions(rows: Sequence[Row]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from device.vm.engines import ENGINES
+from device.engines import ENGINES
 from device.vm.program import Engine
 from device.vm.switch import SwitchEngine
 

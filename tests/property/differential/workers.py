@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
+from multiprocessing import parent_process
 from multiprocessing.queues import Queue
 from time import monotonic
 from traceback import format_exc
@@ -29,9 +30,11 @@ class Order:
     until: float
 
     def numbers(self) -> Iterable[int]:
-        """Case numbers."""
+        """Case numbers; no more when whoever gave the order is gone."""
+        parent = parent_process()
         for number in count(self.first, self.step):
-            if number >= self.last or monotonic() >= self.until:
+            orphaned = parent is not None and not parent.is_alive()
+            if number >= self.last or monotonic() >= self.until or orphaned:
                 return
             yield number
 
