@@ -23,6 +23,13 @@ class BoundedMessages(MessageManager):  # type: ignore[misc]  # aiocoap has no a
         message.manager = self
         super().dispatch_message(message)
 
+    async def shutdown(self) -> None:
+        """Close the socket; empty acknowledgements that are due would be sent through it all the same."""
+        for _, timer in self._piggyback_opportunities.values():
+            timer.cancel()
+        self._piggyback_opportunities.clear()
+        await super().shutdown()
+
     def awaits_ack(self, remote: Any) -> bool:
         """Whether a confirmable message to this peer is under way."""
         return remote in self._backlogs
