@@ -59,6 +59,17 @@ class ProgramHost(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a pull asks for besides what is signed: the one slot, and how images are checked.
+
+    `check` stands in for the host's own and refuses more than that.
+    """
+
+    slot: int
+    check: Callable[[int, bytes], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateLimits:
     """Bounds of one update: bytes of an envelope, components, hosts (None: any), seconds of all fetching."""
 
@@ -129,41 +140,83 @@ class Installer:
         self._warn = warn
         self._running = False
         self._until = 0.0
+        self._conditions: Conditions | None = None
+        self._abandoned = _abandoned()
 
-    async def update_from(self, url: str) -> Progress:
+    async def update_from(self, url: str, conditions: Conditions | None = None) -> Progress:
         """Fetch the manifest that `url` names and carry it out; the answer, and `status`, say how it ended.
 
         Raises SuitError BUSY when another update runs. A refusal is no exception here: it is a result.
         """
+        return await self._run(url, lambda: self._manifest(url), conditions)
+
+    async def update_with(self, envelope: bytes) -> Progress:
+        """Carry out a manifest that was posted, as if it had been fetched. As `update_from`."""
+
+        async def posted() -> bytes:
+            return envelope
+
+        return await self._run(None, posted)
+
+    def accepts(self, envelope: bytes) -> bool:
+        """Whether a trusted key signed this and the device, as it is now, would fetch its images. Pure."""
+        try:
+            plan(verify(envelope, self._trusted().keys), self._state())
+        except SuitError:
+            return False
+        return True
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the update that runs is known to be signed; before, anybody may have asked for it."""
+        return self.status.state == "image"
+
+    def give_way(self) -> None:
+        """Say of the update that runs, before it is cancelled, that a signed one takes its place."""
+        self._abandoned = refuse(
+            Refusal.BUSY, "a signed manifest was posted while this one was fetched", where="manifest"
+        )
+
+    async def _run(
+        self,
+        url: str | None,
+        manifest: Callable[[], Awaitable[bytes]],
+        conditions: Conditions | None = None,
+    ) -> Progress:
         if self._running:
             raise refuse(Refusal.BUSY, "another update is under way")
         self._running = True
+        self._conditions = conditions
+        self._abandoned = _abandoned()
         self._until = asyncio.get_running_loop().time() + self.limits.deadline_s
         self._set(Progress(state="manifest", url=url))
         self._log("suit_worker: started.")
         try:
-            await self._update(url)
+            await self._update(manifest)
         except SuitError as error:
             self._failed(error)
         except BaseException:
             if self.status.state != "idle":
-                self._failed(refuse(Refusal.STORAGE, "the update was abandoned", where=url))
+                self._failed(self._abandoned)
             raise
         finally:
             self._running = False
         return self.status
 
-    async def _update(self, url: str) -> None:
+    async def _manifest(self, url: str) -> bytes:
         try:
             uri.check(url, self.limits.allowed_hosts)
         except MalformedRequest as error:
             raise refuse(Refusal.URI_FORBIDDEN, error.detail, where="manifest URL") from error
         self._log(f'suit_worker: downloading "{url}"')
         try:
-            envelope = await self._fetched(url, self.limits.envelope, Refusal.TOO_LARGE)
+            return await self._fetched(url, self.limits.envelope, Refusal.TOO_LARGE)
         except SuitError:
             self._log("suit_worker: error getting manifest")
             raise
+
+    async def _update(self, manifest: Callable[[], Awaitable[bytes]]) -> None:
+        envelope = await manifest()
         self._log(f"suit_worker: got manifest with size {len(envelope)}")
         planned = self._planned(envelope)
         slots = tuple(operation.slot for operation in planned.operations)
@@ -196,24 +249,40 @@ class Installer:
         except SuitError as error:
             self._log(f"Unable to validate signature: {Refusal[error.code].riot_code}")
             raise
-        held = [slot for slot in range(self._slots.count) if self._programs.held(slot)]
-        stored = self._slots.sequence_number
-        state = DeviceState(
-            identity=self._identity,
-            sequence_number=stored,
-            slots=self._slots.count,
-            slot_size=self._slots.slot_size,
-            allowed_hosts=self.limits.allowed_hosts,
-            max_components=self.limits.components,
-            held=held,
-        )
+        state = self._state()
         try:
             planned = plan(verified, state)
         except SuitError as error:
             self._log_refused_plan(error)
             raise
-        self._log_plan(planned, stored)
+        self._log_plan(planned, state.sequence_number)
+        self._require_slot(planned)
         return planned
+
+    def _state(self) -> DeviceState:
+        """What a plan depends on, now."""
+        return DeviceState(
+            identity=self._identity,
+            sequence_number=self._slots.sequence_number,
+            slots=self._slots.count,
+            slot_size=self._slots.slot_size,
+            allowed_hosts=self.limits.allowed_hosts,
+            max_components=self.limits.components,
+            held=[slot for slot in range(self._slots.count) if self._programs.held(slot)],
+        )
+
+    def _require_slot(self, planned: Plan) -> None:
+        """A pull is for one slot, and the manifest must be for exactly that one."""
+        if self._conditions is None:
+            return
+        slots = [operation.slot for operation in planned.operations]
+        if slots != [self._conditions.slot]:
+            listed = ", ".join(f".ram.{slot}" for slot in slots)
+            raise refuse(
+                Refusal.SLOT_MISMATCH,
+                f"the manifest is for {listed}, the pull for .ram.{self._conditions.slot}",
+                where="common",
+            )
 
     def _log_refused_plan(self, error: SuitError) -> None:
         if error.code == Refusal.ROLLBACK.name:
@@ -275,8 +344,9 @@ class Installer:
         return image
 
     async def _checked(self, operation: ImageOperation, image: bytes) -> object:
+        check = self._conditions.check if self._conditions else self._programs.check
         try:
-            return await self._programs.check(operation.slot, image)
+            return await check(operation.slot, image)
         except (LoadError, VerifyError, Unprocessable) as error:
             self._log("Erasing bad payload")
             findings = error.findings if isinstance(error, VerifyError) else [_finding(error)]
@@ -367,7 +437,7 @@ class Installer:
                 state="idle",
                 result=error.code,
                 riot_code=riot_code,
-                report_reason=refusal.report_reason,
+                report_reason=error.extra.get("report_reason", refusal.report_reason),
                 where=error.where,
                 detail=error.detail,
                 hint=error.hint,
@@ -388,6 +458,10 @@ def _transport(detail: str, riot_code: int, *, where: str, hint: str = "") -> Su
         hint=hint,
         extra={"riot_code": riot_code},
     )
+
+
+def _abandoned() -> SuitError:
+    return refuse(Refusal.STORAGE, "the update was abandoned", where="update")
 
 
 def _finding(error: MicroBpfError) -> dict[str, Any]:
