@@ -34,7 +34,7 @@ from device.vm.engines import ENGINES, select
 from device.vm.helpers import BareBoard
 from device.vm.ports import Board, SleepingClock
 from device.vm.profiles import UBPF, Profile
-from device.vm.program import Engine
+from device.vm.program import Engine, Layout
 
 REPLACE_GRACE_S: Final = 1.0
 """How long an update lets the runs of its slot end by themselves (suit.md section 6)."""
@@ -233,16 +233,18 @@ class Executor:
         image: bytes,
         granted: Collection[int] | None = None,
         access: Access | None = None,
+        declared: Layout | None = None,
     ) -> Prepared:
         """Link and verify an image and check its helper calls, on a thread.
 
         `granted` is the list of the signed manifest, None without one; `access` what the pull says of
-        helpers. Raises NotFound, LoadError, VerifyError with all findings, Unprocessable `helper-denied`.
+        helpers, and `declared` of the layout. Raises NotFound, LoadError, VerifyError with all findings,
+        Unprocessable `helper-denied`.
         Nothing but the answer comes of it, so one that is cancelled leaves nothing behind.
         """
         self._slot(slot)
         try:
-            return await asyncio.to_thread(self.checker.check, image, granted, access)
+            return await asyncio.to_thread(self.checker.check, image, granted, access, declared)
         except Unprocessable as error:
             for finding in error.extra.get("findings", ()):
                 text = f"{finding['message']}: not in {finding['lists']}"

@@ -78,16 +78,21 @@ class Checker:
         return self.default if prepared.granted is None else prepared.granted
 
     def check(
-        self, image: bytes, granted: Collection[int] | None = None, access: Access | None = None
+        self,
+        image: bytes,
+        granted: Collection[int] | None = None,
+        access: Access | None = None,
+        declared: Layout | None = None,
     ) -> Prepared:
         """Link, verify, and check the helper calls against P and M, as at every deploy.
 
-        `access` narrows by a list that came with the update (LoadTime). Raises LoadError, VerifyError with
-        all findings, Unprocessable `helper-denied`.
+        `access` narrows by a list that came with the update (LoadTime), `declared` is the layout that the
+        image must have. Raises LoadError, VerifyError with all findings, Unprocessable `helper-denied`.
         """
         begin = perf_counter()
         program = with_lines(
-            loader.load(image, slot_size=self.limits.slot_size, ram_limit=self.limits.ram), image
+            loader.load(image, declared=declared, slot_size=self.limits.slot_size, ram_limit=self.limits.ram),
+            image,
         )
         loaded = perf_counter()
         names = {number: helper.name for number, helper in self.helpers.items()}
