@@ -34,12 +34,17 @@ _SAVED: Final = (R.R3, R.R4, R.R5, R.R6, R.R7, R.R8, R.R9, R.R10, R.R11, R.LR)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What code is compiled for: the regions by window (None where there is none), and the stack's frames."""
+    """What code is compiled for: the regions by window (None where there is none), and the stack's frames.
+
+    Without `checked` memory is not tested and the budget not looked at: only the evaluation asks for that, to
+    tell what tests cost.
+    """
 
     places: tuple[Place | None, ...]
     frame_size: int
     frames: int
     data_base: int
+    checked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class _Compilation:
             self._function,
             self._checker,
             self._request,
+            shape.checked,
         )
 
     def compiled(self, entry: Entry) -> Compiled:

@@ -23,14 +23,15 @@ class JitEngine(InterpreterEngine):
     """Compiled code where it can go on, the exact tier of the interpreter where it cannot.
 
     A program is compiled when it first runs, for the shape of that run's memory. Each thread that runs
-    compiled code has a machine of its own, made when it first does.
+    compiled code has a machine of its own, made by `processor` when it first does.
     """
 
     name: str = "jit"
     share: int = UNLIMITED
 
-    def __init__(self) -> None:
+    def __init__(self, processor: Callable[[Watchdog], Processor] = Processor) -> None:
         super().__init__(hot_after=0, background=False)
+        self._make_processor = processor
         self._watchdog = Watchdog()
         self._thread = local()
 
@@ -40,14 +41,18 @@ class JitEngine(InterpreterEngine):
 
     def translator(self, closures: Closures, program: Program, run: Run) -> Callable[[], NativeTranslation]:
         """What compiles the program."""
-        stack = run.memory.stack
-        shape = Shape(_places(run.memory), stack.frame_size, stack.frames, program.relative_data_base)
+        shape = self.shape(program, run)
         return lambda: NativeTranslation(closures.step, closures.slots, program.entry, shape, self._processor)
+
+    def shape(self, program: Program, run: Run) -> Shape:
+        """What code is compiled for in such runs."""
+        stack = run.memory.stack
+        return Shape(_places(run.memory), stack.frame_size, stack.frames, program.relative_data_base)
 
     def _processor(self) -> Processor:
         processor: Processor | None = getattr(self._thread, "processor", None)
         if processor is None:
-            processor = self._thread.processor = Processor(self._watchdog)
+            processor = self._thread.processor = self._make_processor(self._watchdog)
         return processor
 
 

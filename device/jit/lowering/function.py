@@ -101,6 +101,7 @@ class Program:
     function: Callable[[int, State], Label]
     checker: Callable[[int, bool], Label]
     request: Callable[[Request], int]
+    checked: bool = True
 
     @property
     def returned_halves(self) -> int:
@@ -149,6 +150,7 @@ class FunctionWriter:
             program.distrusted,
             self._exit,
             program.checker,
+            checked=program.checked,
         )
         self._calls = CallWriter(
             self._operands,
@@ -257,6 +259,8 @@ class FunctionWriter:
     def _charge(self, segment: Segment, pc: int, live: int, state: State) -> int:
         """Take a segment's cost off the budget, or leave where it does not suffice."""
         asm = self._asm
+        if not self._program.checked:
+            return segment.cost
         if segment.need:
             test = try_compare_imm(Compare.CMP, BUDGET, segment.need)
             if test is None:

@@ -93,8 +93,11 @@ class MemoryWriter:
         distrusted: frozenset[int],
         exit_: Callable[[], Label],
         checker: Callable[[int, bool], Label],
+        *,
+        checked: bool = True,
     ) -> None:
         self._o = operands
+        self._checked = checked
         self._asm: Assembler = operands.asm
         self._places = places
         self._frame_size = frame_size
@@ -226,6 +229,8 @@ class MemoryWriter:
 
     def _find(self, register: int, off: int, size: int, *, write: bool) -> Address | None:
         """Where an access goes, after whatever tests it needs; None when it can only fail."""
+        if not self._checked:
+            return self._plain(register, off)
         low, high, place = self._o.at.before[register]
         if low + off < 0 or high + off > MASK32:
             low, high = 0, MASK32

@@ -65,6 +65,11 @@ class Core:
             raise MachineError(f"Unicorn refused the hook (error {status})")
         self._uc.hook_add(const.UC_HOOK_MEM_INVALID, _reporter(on_invalid))
 
+    def on_block(self, report: Callable[[int, int], None]) -> None:
+        """Tell `report` of every block that is executed: address and bytes. It must not raise."""
+        self._uc.ctl_flush_tb()  # what was translated before would not tell
+        self._uc.hook_add(const.UC_HOOK_BLOCK, lambda _uc, address, size, _data: report(address, size))
+
     def map(self, base: int, size: int, pointer: int, rights: int) -> None:
         """Let the core see the `size` bytes at `pointer`, an address of this process, at `base`."""
         self._uc.mem_map_ptr(base, size, rights, pointer)
