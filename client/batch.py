@@ -19,11 +19,12 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final, Literal, TextIO
 
+from device import engines
 from device.api import JSON, Message, RegionSpec, decode_body, hex64
 from device.errors import LoadError, MalformedRequest, MicroBpfError, RequestError, VerifyError
 from device.peripherals import make_board
 from device.storage.stores import MemoryStore
-from device.vm import engines, loader, verifier
+from device.vm import loader, verifier
 from device.vm.helpers import CType, Helper, Parameter, Services, profile_helpers
 from device.vm.profiles import PROFILES, Profile, adapt
 from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control, Engine, Layout, Outcome, Program

@@ -12,11 +12,12 @@ from typing import Final
 from client.faults import program_fault
 from client.image import Packaged, with_lines
 from client.results import Outcome as Result
+from device import engines
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
 from device.errors import MalformedRequest, MicroBpfError
 from device.peripherals import Signal, make_board
 from device.storage.stores import MemoryStore
-from device.vm import engines, helpers
+from device.vm import helpers
 from device.vm.faults import Fault
 from device.vm.profiles import UBPF, Profile, adapt
 from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control, Engine, Outcome

@@ -38,7 +38,7 @@ class EngineType(click.ParamType):  # type: ignore[type-arg]  # takes none in cl
 
 
 def _engines() -> click.Choice[str]:
-    from device.vm.engines import ENGINES
+    from device.engines import ENGINES
 
     return click.Choice([BEST, *ENGINES])
 

@@ -17,7 +17,8 @@ from time import monotonic
 from typing import Final
 
 from device.api import ExecAnswer, ExecRequest, JobInfo, JobRequest, SlotInfo, SlotState
-from device.errors import Conflict, MicroBpfError, NotFound, Unprocessable
+from device.engines import ENGINES, select
+from device.errors import Conflict, MicroBpfError, NotFound, Unavailable, Unprocessable
 from device.execution.access import Access
 from device.execution.console import RunLog
 from device.execution.jobs import Job, Jobs
@@ -30,7 +31,6 @@ from device.execution.turn import RunControl, Turn
 from device.log import DeviceLog
 from device.storage.slots import SlotTable, StoredImage
 from device.storage.stores import MemoryStore
-from device.vm.engines import ENGINES, select
 from device.vm.helpers import BareBoard
 from device.vm.ports import Board, SleepingClock
 from device.vm.profiles import UBPF, Profile
@@ -38,6 +38,9 @@ from device.vm.program import Engine, Layout
 
 REPLACE_GRACE_S: Final = 1.0
 """How long an update lets the runs of its slot end by themselves (suit.md section 6)."""
+
+OPENING_S: Final = 10.0
+"""Seconds that a job waits for a commit to its slot, which takes a few at most."""
 
 
 class Executor:
@@ -78,6 +81,7 @@ class Executor:
             slot.on_free = self._freed
         self._jobs = Jobs(self, workers, pool.long, clock, log, self._contended, self._job_changed)
         self._changing = asyncio.Lock()
+        self._stopped = False
 
     # What peers ask
 
@@ -138,7 +142,7 @@ class Executor:
         slot = self._slot(request.slot)
         order = self._order(slot, request.run, access, long=True)
         await self._load_stored(slot, order.spent)
-        await slot.opened()
+        await self._opened(slot)
         work = order.work(self._loaded(slot, order.spent), self.checker)
         control = RunControl(monotonic() + request.run.timeout_ms / 1000 if request.limited else None)
         job = self._jobs.submit(
@@ -149,6 +153,14 @@ class Executor:
             job.on_end = alarm.cancel
         self.on_change(slot.number)
         return job
+
+    async def _opened(self, slot: Slot) -> None:
+        """Wait for the commit that holds a slot. Raises Unavailable when it takes too long, or for ever."""
+        try:
+            async with asyncio.timeout(0 if self._stopped else OPENING_S):
+                await slot.opened()
+        except TimeoutError:
+            raise Unavailable(f"slot {slot.number} takes no runs now", code="slot-closed") from None
 
     def jobs(self) -> tuple[JobInfo, ...]:
         """GET /jobs."""
@@ -219,6 +231,7 @@ class Executor:
 
     async def stop(self) -> None:
         """Kill all runs and let none begin any more."""
+        self._stopped = True
         for slot in self._slots:
             slot.closed = True
         await self._jobs.stop()

@@ -24,9 +24,9 @@ class Stop:
     """A stopped run.
 
     `pc` is the address of the instruction at which it stopped (of the SVC for FAULTED; wherever it was for
-    KILLED, possibly in a block's middle; 0 for RETURNED). `address`, `size` and `access` ("load",
-    "store", "fetch") tell of MEMORY; `registers` are R0 to R15 and the singles asked for, but not of RETURNED, whose results
-    are in the mailbox; `fault` is what the service raised.
+    KILLED, possibly in a block's middle; 0 for RETURNED). `address`, `size` and `access` ("load", "store",
+    "fetch") tell of MEMORY; `registers` are R0 to R15 and the singles asked for, for everything but RETURNED,
+    whose results are in the mailbox; `fault` is what the service raised.
     """
 
     reason: Reason

@@ -16,23 +16,15 @@ from device.jit.errors import JitError
 from device.jit.lowering.calls import OPERANDS, Request, state_word
 from device.jit.lowering.function import Exit
 from device.jit.lowering.homes import BUDGET, Half, Home
-from device.jit.processor import Loaded, Processor
+from device.jit.processor import Hosted, Loaded, Processor
 from device.jit.stop import Reason, Stop
 from device.vm.analysis.entries import Entry, any_kinds, kinds_of
 from device.vm.analysis.functions import Functions
 from device.vm.analysis.lift import Decode
 from device.vm.arithmetic import OPERATIONS
-from device.vm.decode import (
-    ATOMIC,
-    ATOMIC_FETCH,
-    COMPARE_EXCHANGE,
-    LOAD,
-    LOAD_SIGNED,
-    MASK32,
-    MASK64,
-    STORE,
-)
+from device.vm.decode import MASK32, MASK64
 from device.vm.faults import GuestFault
+from device.vm.interpreter.guesses import Guesses
 from device.vm.interpreter.machine import LOST, Elsewhere, Left, Machine, Short
 from device.vm.interpreter.translation import Function
 from device.vm.isa import FRAME_POINTER
@@ -41,10 +33,6 @@ from device.vm.program import Control
 VARIANTS: Final = 4
 """Entries at one slot with different knowledge; further ones share one that knows nothing."""
 
-WRONG_GUESSES: Final = 32
-"""How often an access may miss the region that was guessed before its unit is compiled without the guess."""
-
-_ACCESSES: Final = frozenset({LOAD, LOAD_SIGNED, STORE, ATOMIC, ATOMIC_FETCH, COMPARE_EXCHANGE})
 _WORD: Final = 4
 _SINGLES_AT: Final = 16
 """Where VFP registers are in the registers of a Stop."""
@@ -59,8 +47,6 @@ class NativeTranslation:
     def __init__(
         self, decode: Decode, slots: int, entry: int, shape: Shape, processor: Callable[[], Processor]
     ) -> None:
-        self._decode = decode
-        self._slots = slots
         self._shape = shape
         self._processor = processor
         self._functions = Functions(decode, slots, entry)
@@ -68,8 +54,7 @@ class NativeTranslation:
         self.returned = self._functions.returned
         self.compiled: dict[Entry, Compiled] = {}
         self._ready: dict[Entry, Function] = {}
-        self._misses: dict[int, int] = {}
-        self._distrusted: set[int] = set()
+        self._guesses = Guesses(decode, slots)
         self._lock = Lock()
 
     def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
@@ -87,7 +72,7 @@ class NativeTranslation:
         """Compile a unit and what it calls, if that was not done; False when it cannot be entered."""
         with self._lock:
             if entry not in self._ready and entry.start in self.entries:
-                compiled = compile_unit(self._functions, entry, self._shape, self._distrusted)
+                compiled = compile_unit(self._functions, entry, self._shape, self._guesses.distrusted)
                 registers = tuple(sorted({register for register, _ in compiled.parameters}))
                 taken = tuple(register for register in registers if register != FRAME_POINTER)
                 self.compiled[entry] = compiled
@@ -96,16 +81,12 @@ class NativeTranslation:
 
     def missed(self, pc: int) -> bool:
         """An access at `pc` was left to the exact tier; whether the guess about it was given up now."""
-        if not 0 <= pc < self._slots or self._decode(pc)[0] not in _ACCESSES:
-            return False
         with self._lock:
-            self._misses[pc] = self._misses.get(pc, 0) + 1
-            if self._misses[pc] < WRONG_GUESSES or pc in self._distrusted:
-                return False
-            self._distrusted.add(pc)
-            self._ready.clear()
-            self.compiled.clear()
-            return True
+            stale = self._guesses.missed(pc)
+            if stale:
+                self._ready.clear()
+                self.compiled.clear()
+            return stale
 
     # Running
 
@@ -121,10 +102,10 @@ class NativeTranslation:
             mailbox[state_word(register, True)] = value >> 32
         mailbox[state_word(FRAME_POINTER, False)] = pointer
         mailbox[BUDGET_WORD] = budget
-        with processor.memory(m.run.memory):
+        with processor.memory(m.run.memory) as hosted:
             stop = processor.machine.run(
                 loaded.entry,
-                service=partial(_serve, compiled.requests, mailbox, m),
+                service=partial(_serve, compiled.requests, mailbox, m, hosted),
                 should_stop=partial(_killed, m.run.control),
                 singles=compiled.singles,
             )
@@ -148,7 +129,9 @@ def _killed(control: Control) -> bool:
     return False
 
 
-def _serve(requests: Sequence[Request], mailbox: memoryview, m: Machine, number: int) -> None:
+def _serve(
+    requests: Sequence[Request], mailbox: memoryview, m: Machine, hosted: Sequence[Hosted], number: int
+) -> None:
     """What an SVC asks for. Words that are known come from the request, the others were stored by code."""
     if not 0 < number <= len(requests):
         raise JitError(f"request {number} of {len(requests)}")
@@ -158,7 +141,13 @@ def _serve(requests: Sequence[Request], mailbox: memoryview, m: Machine, number:
     words = [known[word] if word in known else mailbox[OPERANDS + word] for word in range(count)]
     numbers = [words[index] | words[index + 1] << 32 for index in range(0, count, 2)]
     if request.helper is not None:
-        result = m.help(request.helper, *numbers) & MASK64
+        for known_to_helpers, known_to_code in hosted:
+            known_to_helpers[:] = known_to_code
+        try:
+            result = m.help(request.helper, *numbers) & MASK64
+        finally:
+            for known_to_helpers, known_to_code in hosted:
+                known_to_code[:] = known_to_helpers
     elif request.operation is not None:
         result = OPERATIONS[request.operation](numbers[0], numbers[1], 64) & MASK64
     else:

@@ -9,6 +9,7 @@ from typing import Any
 
 from device import __version__
 from device.api import DeviceInfo, SlotInfo
+from device.engines import ENGINES
 from device.execution import Executor, RunLimits, ShortRunPool
 from device.log import DeviceLog, Sink
 from device.node.clock import BootClock
@@ -28,7 +29,6 @@ from device.suit.install import Installer, UpdateLimits
 from device.suit.keys import TrustStore
 from device.transport import Authority, CoapContext, download, parse_url, server_context
 from device.transport.sockets import ANY
-from device.vm.engines import ENGINES
 from device.vm.ports import SleepingClock
 from device.vm.profiles import PROFILES
 
@@ -199,6 +199,7 @@ class Node:
             Parts(
                 board=self.config.board,
                 slots=self.config.slots,
+                envelope=limits.envelope,
                 executor=self.executor,
                 shared=shared,
                 updates=self._updates,

@@ -88,8 +88,8 @@ class Packet:
     def regions(self) -> tuple[Region, ...]:
         """View and buffer; the context is the run's own region, read-only."""
         return (
-            Region("the packet view", PACKET_VIEW_BASE, self._view, writable=False),
-            Region("the packet buffer", PACKET_BUFFER_BASE, self.buffer, writable=True),
+            Region("the packet view", PACKET_VIEW_BASE, self._view, writable=False, hosted=True),
+            Region("the packet buffer", PACKET_BUFFER_BASE, self.buffer, writable=True, hosted=True),
         )
 
     # What the helpers do; results are C's

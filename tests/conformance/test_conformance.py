@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from client.batch import answer_line, bound_helpers
+from device import engines
 from device.api import hex64
 from device.errors import LoadError, VerifyError
-from device.vm import engines, loader, verifier
+from device.vm import loader, verifier
 from device.vm.helpers import gate
 from device.vm.memory import CONTEXT_BASE
 from device.vm.program import Layout, Outcome, Program, Run, build_memory

@@ -386,7 +386,7 @@ WRONG = {
     "wrong type": exec_("4.00", "malformed", {"budget": "many"}),
     "boolean for a number": exec_("4.00", "malformed", {"repeat": True}),
     "unknown engine": exec_("4.00", "malformed", {"engine": "steam"}),
-    "engine that is not here": exec_("4.00", "engine-unavailable", {"engine": "jit"}),
+    "engine that is not here": exec_("4.00", "engine-unavailable", {"engine": "native"}),
     "timeout of zero": exec_("4.00", "malformed", {"timeout_ms": 0}),
     "timeout too long": exec_("4.00", "malformed", {"timeout_ms": 60_001}),
     "repeat too often": exec_("4.00", "malformed", {"repeat": 10_001}),

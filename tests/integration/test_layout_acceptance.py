@@ -12,9 +12,9 @@ import pytest
 
 from client.build import CPU_LEVELS, compile_source, compilers
 from client.examples import Example, load
+from device.engines import ENGINES
 from device.errors import LoadError
 from device.vm import loader
-from device.vm.engines import ENGINES
 from device.vm.layouts.convert import Wish, convert
 from device.vm.program import Engine, Layout
 from tests.unit.test_examples import check, relocations

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from client import batch
 from client.batch import LAYOUTS, MAX_MESSAGE, answer_line, run_batch
-from device.vm import engines
-from device.vm.engines import ENGINES
+from device import engines
+from device.engines import ENGINES
 from device.vm.writer import object_from_text
 from tests.headers import Header
 
@@ -147,7 +147,6 @@ class TestRefusals:
             pytest.param({"memory": "0"}, "malformed", id="memory: half a byte"),
             pytest.param({"memory": ["00"]}, "malformed", id="memory: list"),
             pytest.param({"memory": "00" * 65_537}, "too-large", id="memory: too long"),
-            pytest.param({"engine": "jit"}, "engine-unavailable", id="engine: jit"),
             pytest.param({"engine": "warp"}, "engine-unavailable", id="engine: unknown"),
             pytest.param({"engine": {}}, "malformed", id="engine: object"),
             pytest.param({"layout": "pe"}, "layout-unavailable", id="layout"),

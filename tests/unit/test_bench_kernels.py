@@ -11,8 +11,8 @@ import pytest
 
 from client.bench import kernels, running
 from client.bench.kernels import Kernel
+from device.engines import ENGINES
 from device.vm import verifier
-from device.vm.engines import ENGINES
 
 M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 ALL = kernels.load()

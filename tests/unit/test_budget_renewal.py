@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from device.engines import ENGINES
+from device.jit.engine import JitEngine
 from device.vm import loader
 from device.vm.asm import assemble
-from device.vm.engines import ENGINES
 from device.vm.faults import FaultCode
 from device.vm.helpers import HELPERS, gate
 from device.vm.interpreter import InterpreterEngine
@@ -46,6 +47,7 @@ ENGINES_UNDER_TEST: dict[str, Engine] = {
     "closures": InterpreterEngine(hot_after=None),
     "translated": InterpreterEngine(hot_after=0, background=False),
     "translated when hot": InterpreterEngine(hot_after=1000, background=False),
+    "compiled": JitEngine(),
 }
 
 

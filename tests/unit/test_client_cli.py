@@ -16,8 +16,8 @@ from client.cli import VERBS, cli
 from client.commands.frame import run_framed
 from client.settings import INTERRUPTED
 from client.ui import Ui
+from device.engines import ENGINES
 from device.errors import ConfigError, TransportError
-from device.vm.engines import ENGINES
 
 HEAVY = ("aiocoap", "asyncio", "cbor2", "cryptography", "elftools", "rich", "device.vm", "device.suit")
 

@@ -18,11 +18,11 @@ from elftools.elf.relocation import RelocationSection
 
 from client.build import CPU_LEVELS, compile_source, compilers, producer
 from client.examples import Case, Example, ExpectedRun, folder, load
+from device.engines import ENGINES
 from device.errors import LoadError
 from device.peripherals import make_board
 from device.storage.stores import MemoryStore
 from device.vm import debuginfo, helpers, loader, verifier, writer
-from device.vm.engines import ENGINES
 from device.vm.isa import Form, Instruction, Sem, walk
 from device.vm.memory import CONTEXT_BASE
 from device.vm.profiles import UBPF

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from client.cli import cli
 from client.faults import fault_lines, program_fault
 from device.api import ExecRequest, JobRequest
+from device.engines import ENGINES
 from device.vm.advice import ADVICE, advice, describe, hint
 from device.vm.asm import assemble
-from device.vm.engines import ENGINES
 from device.vm.faults import Fault, FaultCode
 from device.vm.helpers import gate, profile_helpers
 from device.vm.memory import CONTEXT_BASE

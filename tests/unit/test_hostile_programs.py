@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pytest
 
+from device.engines import ENGINES
 from device.vm.asm import assemble
-from device.vm.engines import ENGINES
 from device.vm.faults import FaultCode
 from device.vm.helpers import HELPERS, CheckedByHelper, Helper, ReadableString, gate
 from device.vm.interpreter import InterpreterEngine

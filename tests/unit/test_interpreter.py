@@ -13,8 +13,9 @@ from device.vm.faults import FaultCode
 from device.vm.interpreter import InterpreterEngine
 from device.vm.interpreter.engine import CHUNK, HOT_AFTER
 from device.vm.interpreter.flow import FlowWriter
+from device.vm.interpreter.guesses import REWRITES, WRONG_GUESSES
 from device.vm.interpreter.machine import SHARE
-from device.vm.interpreter.translation import REWRITES, VARIANTS, WRONG_GUESSES, Translation
+from device.vm.interpreter.translation import VARIANTS, Translation
 from device.vm.memory import CONTEXT_BASE, DATA_BASE, EXTRA_BASE, EXTRA_STRIDE, Stack
 from device.vm.program import PERIODIC_WAKEUP, Control, Layout, Outcome, Program, Run, build_memory
 from device.vm.switch import SwitchEngine
@@ -44,7 +45,9 @@ def run(
 
 
 def translation_of(engine: InterpreterEngine, linked: Program) -> Translation | None:
-    return engine.prepared(linked, Run(build_memory(linked, linked.fresh_data()))).translation
+    found = engine.prepared(linked, Run(build_memory(linked, linked.fresh_data()))).translation
+    assert found is None or isinstance(found, Translation)
+    return found
 
 
 def test_a_program_is_translated_when_it_is_hot_and_not_before() -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from client.examples import load
+from device.engines import ENGINES
 from device.errors import MicroBpfError
 from device.storage.stores import MemoryStore
 from device.vm import loader, writer
-from device.vm.engines import ENGINES
 from device.vm.helpers import HELPERS, Services
 from device.vm.memory import CONTEXT_BASE
 from device.vm.packet import Packet, PacketReply, PacketRequest

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from device.engines import ENGINES
 from device.vm.asm import assemble
-from device.vm.engines import ENGINES
 from device.vm.faults import FaultCode
 from device.vm.helpers import HELPERS, CType, profile_helpers
 from device.vm.memory import CONTEXT_BASE

@@ -8,9 +8,9 @@ from time import monotonic, sleep
 
 import pytest
 
+from device import engines
+from device.engines import ENGINES
 from device.errors import MalformedRequest
-from device.vm import engines
-from device.vm.engines import ENGINES
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.isa import TABLE, Form, Op, Slot
 from device.vm.memory import CONTEXT_BASE, DATA_BASE, RODATA_BASE, STACK_TOP
@@ -397,7 +397,8 @@ class TestSelection:
         assert engines.select(name).name == name
 
     def test_without_a_wish_it_is_the_best(self) -> None:
-        assert engines.select("auto").name == list(ENGINES)[-1] != "switch"
+        assert engines.select("auto").name == "interpreter"
+        assert engines.select("auto", {"switch": ENGINES["switch"]}).name == "switch"
 
     @pytest.mark.parametrize("name", ["warp", "", "Switch"])
     def test_unavailable(self, name: str) -> None:

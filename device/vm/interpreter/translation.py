@@ -16,16 +16,9 @@ from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import Decode
 from device.vm.analysis.liveness import BOTH
 from device.vm.arithmetic import OPERATIONS
-from device.vm.decode import (
-    ATOMIC,
-    ATOMIC_FETCH,
-    COMPARE_EXCHANGE,
-    LOAD,
-    LOAD_SIGNED,
-    STORE,
-)
 from device.vm.faults import GuestFault
 from device.vm.interpreter.blocks import Callees
+from device.vm.interpreter.guesses import Guesses
 from device.vm.interpreter.lines import Kind, Site
 from device.vm.interpreter.machine import LOST, Elsewhere, Left, Short
 from device.vm.interpreter.units import Surroundings, translate
@@ -37,13 +30,6 @@ VARIANTS: Final = 4
 UNITS: Final = 256
 """Units of one program."""
 
-WRONG_GUESSES: Final = 32
-"""How often an access may miss the region that was guessed before its unit is written without the guess."""
-
-REWRITES: Final = 8
-"""Times that a program is written anew for a wrong guess; then all guesses are given up."""
-
-_ACCESSES: Final = frozenset({LOAD, LOAD_SIGNED, STORE, ATOMIC, ATOMIC_FETCH, COMPARE_EXCHANGE})
 _PROBLEMS: Final = (IndexError, StructError, GuestFault, Short, Elsewhere, Left)
 _FORMATS: Final = {2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
 
@@ -75,19 +61,17 @@ class Translation:
         self._names: dict[Entry, str] = {}
         self._variants: dict[int, int] = {}
         self._made = 0
-        self._rewrites = 0
-        self._misses: dict[int, int] = {}
-        self._distrusted: set[int] = set()
+        self._guesses = Guesses(decode, slots)
         self._space: dict[str, Any] = _space()
         callees = Callees(self._functions.needs.__getitem__, self.returned, self._callee)
-        self._around = Surroundings(frame_size, frames, data_base, callees, self._distrusted)
+        self._around = Surroundings(frame_size, frames, data_base, callees, self._guesses.distrusted)
         self._waiting: list[Entry] = []
         self._lock = Lock()
 
     @property
     def distrusted(self) -> frozenset[int]:
         """The accesses whose guess was given up."""
-        return frozenset(self._distrusted)
+        return frozenset(self._guesses.distrusted)
 
     @property
     def count(self) -> int:
@@ -116,28 +100,16 @@ class Translation:
                 self._ready.update(made)  # all at once: they call each other, and `find` waits for nobody
             return entry in self._ready
 
-    def _is_access(self, pc: int) -> bool:
-        """Whether a load or store stands at `pc`; there may be nothing, in a text that nobody verified."""
-        try:
-            return 0 <= pc < self._slots and self._decode(pc)[0] in _ACCESSES
-        except GuestFault:
-            return False
-
     def missed(self, pc: int) -> bool:
         """An access at `pc` was left to the exact tier; whether the guess about it was given up now."""
-        if not self._is_access(pc):
-            return False
         with self._lock:
-            self._misses[pc] = self._misses.get(pc, 0) + 1
-            if self._misses[pc] < WRONG_GUESSES or pc in self._distrusted:
-                return False
-            self._rewrites += 1
-            self._distrusted.update((pc,) if self._rewrites < REWRITES else range(self._slots))
-            self._ready.clear()
-            self._names.clear()
-            self._variants.clear()
-            self._space = _space()  # functions that still run keep theirs
-            return True
+            stale = self._guesses.missed(pc)
+            if stale:
+                self._ready.clear()
+                self._names.clear()
+                self._variants.clear()
+                self._space = _space()  # functions that still run keep theirs
+            return stale
 
     def _limited(self, start: int, kinds: Kinds) -> Entry:
         entry = Entry(start, kinds)
