@@ -8,13 +8,17 @@ from typing import Any, Final
 from aiocoap import Code, Message
 
 from device import api
-from device.api import CBOR, JSON, encode_body
+from device.api import CBOR, JSON, Problem, encode_body
 from device.errors import MalformedRequest, NotAcceptable
+from device.log import escape
 from device.resource import BoundedResource, problem_message
 from device.server import bodies
 from device.server.errors import code_of
 
 TEXT: Final = 0
+
+MAX_LINE: Final = 96
+"""Bytes of an error on the resources of µBPF and TinyPART; their clients' buffers are short."""
 
 
 class MapResource(BoundedResource):
@@ -30,11 +34,41 @@ class MapResource(BoundedResource):
 class TextResource(BoundedResource):
     """A resource whose representations are short texts, as RIOT's clients expect them."""
 
-    ct = TEXT
+    ct: str | int = TEXT
 
     def render_error(self, error: Exception, request: Message) -> Message:
         """Problem details, with the codes of suit.md section 10 for refused updates."""
         return problem_message(error, request.opt.accept, code_of(error))
+
+
+class LineResource(BoundedResource):
+    """A resource of µBPF's: the answer is a line of text, and an error one of at most `MAX_LINE` bytes."""
+
+    ct = TEXT
+
+    def render_error(self, error: Exception, request: Message) -> Message:  # noqa: ARG002  # as the others
+        """The code that everybody gets, with class and detail as text."""
+        made = problem_message(error, None, code_of(error))
+        if made.code.is_successful():  # 2.31 Continue is raised too
+            return made
+        problem = Problem.from_payload(made.payload, made.opt.content_format)
+        line = made.code.name_printable if problem is None else f"{problem.code}: {problem.detail}"
+        made.payload = _cut(" ".join(line.split()), MAX_LINE)
+        made.opt.content_format = TEXT
+        return made
+
+
+def line_answer(text: str) -> Message:
+    """A line as the answer to a request that changed something."""
+    return Message(code=Code.CHANGED, payload=text.encode(), content_format=TEXT)
+
+
+def _cut(text: str, limit: int) -> bytes:
+    """At most `limit` bytes of UTF-8, whole characters, without what would move a terminal's cursor."""
+    shown = escape(text, limit).encode()
+    return (
+        shown if len(shown) <= limit else shown[: limit - 3].decode("utf-8", "ignore").encode() + "…".encode()
+    )
 
 
 def answer_format(request: Message) -> int:

@@ -14,9 +14,10 @@ from device.resource import BoundedResource, BoundedSite, SourceCheck, Transfers
 from device.server.identity import ConstantText, DeviceResource
 from device.server.jobs import JobResource, JobsResource, job_number
 from device.server.log import LogResource
+from device.server.pull import PullResource
 from device.server.slots import ExecResource, ImageResource, SlotResource, SlotsResource
 from device.server.stores import StoreResource
-from device.server.suit import StatusResource, TriggerResource, VersionResource
+from device.server.suit import ManifestResource, StatusResource, TriggerResource, VersionResource
 from device.server.updates import Updates
 from device.storage.slots import StoredImage
 from device.storage.stores import MemoryStore
@@ -28,6 +29,7 @@ class Parts:
 
     board: str
     slots: int
+    envelope: int
     executor: Executor
     shared: MemoryStore
     updates: Updates
@@ -129,6 +131,11 @@ class DeviceSite(BoundedSite):
     def _add_suit(self) -> None:
         parts, transfers = self._parts, self.transfers
         self._put("suit/trigger", TriggerResource(transfers, parts.updates))
+        self._put("suit/manifest", ManifestResource(transfers, parts.updates, parts.envelope))
+        self._put(
+            "suit/pull",
+            PullResource(transfers, parts.updates, parts.executor, parts.image, parts.slots),
+        )
         self._put("suit/version", VersionResource(transfers, parts.sequence_number))
         self._put("suit/slot/active", ConstantText(transfers, "0", "suit.slot"))
         self._put("suit/slot/inactive", ConstantText(transfers, "1", "suit.slot"))

@@ -1,26 +1,35 @@
-"""Updates of one device: one at a time, in the background, and not too often from one source."""
+"""Updates of one device: one at a time, in the background, and not too often from one source.
+
+Anybody may ask for an update, and until its manifest is fetched and verified nobody knows whether it is one.
+That part gives way to a manifest that is posted, signed by a trusted key and planned: whoever keeps a device
+busy with fetches cannot keep an update out.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Final
 
 from device.api import InstalledImage, UpdateStatus
-from device.errors import Unavailable
+from device.errors import SuitError, Unavailable
 from device.log import DeviceLog
 from device.suit import uri
-from device.suit.install import Installer
+from device.suit.install import Conditions, Installer, Progress
+from device.suit.refusals import Refusal, refuse
 from device.vm.ports import Clock
 
 PER_SOURCE_S: Final = 1.0
-"""Seconds between two updates that one source starts (suit.md section 11)."""
+"""Seconds between two updates that one source starts, in whatever way (suit.md section 11)."""
 
 BUSY_RETRY_S: Final = 2
 _REMEMBERED: Final = 1024
+
+Update = Callable[[], Awaitable[Progress]]
 
 
 class Updates:
@@ -46,7 +55,13 @@ class Updates:
         self._now = now
         self._since_ms = 0
         self._started: OrderedDict[str, float] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Progress | None] | None = None
+
+    # Three ways to ask for one
+
+    def check(self, url: str) -> None:
+        """Hold a URL against the policy. Raises MalformedRequest, SuitError URI_FORBIDDEN (its host)."""
+        uri.check(url, self._installer.limits.allowed_hosts)
 
     def start(self, url: str, source: str) -> None:
         """Begin the update that `url` names, in the background.
@@ -54,12 +69,53 @@ class Updates:
         Raises MalformedRequest (the URL), SuitError URI_FORBIDDEN (its host), Unavailable (an update runs, or
         this source started one less than a second ago).
         """
-        uri.check(url, self._installer.limits.allowed_hosts)
-        if self._task is not None:
-            raise Unavailable("an update is under way", code="BUSY", retry_after_s=BUSY_RETRY_S)
+        self.check(url)
+        self._require_free()
         self._admit(source)
         self._log.add("info", "suit", f'suit: received URL: "{url}"')
-        self._task = asyncio.create_task(self._run(url), name="update")
+        self._begin(partial(self._installer.update_from, url))
+
+    def post(self, envelope: bytes, source: str) -> None:
+        """Begin the update whose manifest this is. Raises Unavailable as `start` does.
+
+        One that is signed and that the device would carry out takes the place of one that is not yet known to
+        be. The signature is looked at beforehand only then, at most once a second for a source.
+        """
+        earlier = self._task if self._busy else None
+        if earlier is not None:
+            if self._installer.authenticated:
+                self._require_free()
+            self._admit(source)
+            if not self._installer.accepts(envelope):
+                self._require_free()
+            self._log.add("warning", "suit", "suit: a signed manifest takes the place of one being fetched")
+            self._installer.give_way()
+            earlier.cancel()
+        else:
+            self._admit(source)
+        self._begin(partial(self._installer.update_with, envelope), earlier)
+
+    async def pull(self, url: str, conditions: Conditions, source: str) -> Progress:
+        """Carry out an update under conditions, and say how it ended. One that is cancelled ends with it.
+
+        Raises what `start` does.
+        """
+        self.check(url)
+        self._require_free()
+        self._admit(source)
+        task = self._begin(partial(self._installer.update_from, url, conditions))
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        if task.cancelled():
+            raise _busy("a signed manifest was posted meanwhile")
+        ended = task.result()
+        if ended is None:
+            raise refuse(Refusal.STORAGE, "the update failed; the log says why", where="update")
+        return ended
 
     async def stop(self) -> None:
         """Cancel the update that runs; nothing of it stays."""
@@ -67,6 +123,8 @@ class Updates:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    # How it goes
 
     def status(self) -> UpdateStatus:
         """The update that runs, or the last one; `since_ms` is when it came to be as it is, as in the log."""
@@ -91,13 +149,32 @@ class Updates:
         now = self._installer.status
         return now.state != "idle" and slot in now.slots
 
-    async def _run(self, url: str) -> None:
+    # Steps
+
+    @property
+    def _busy(self) -> bool:
+        """A task says itself whether it is done, also one that was cancelled before its first step."""
+        return self._task is not None and not self._task.done()
+
+    def _require_free(self) -> None:
+        if self._busy:
+            raise _busy("an update is under way")
+
+    def _begin(
+        self, update: Update, earlier: asyncio.Task[Progress | None] | None = None
+    ) -> asyncio.Task[Progress | None]:
+        self._task = asyncio.create_task(self._run(update, earlier), name="update")
+        return self._task
+
+    async def _run(self, update: Update, earlier: asyncio.Task[Progress | None] | None) -> Progress | None:
+        """Carry one out, when the cancelled one before it, if there is one, has ended."""
+        if earlier is not None:
+            await asyncio.wait({earlier})
         try:
-            await self._installer.update_from(url)
-        except Exception as error:  # noqa: BLE001  # nobody awaits this task: the log has to hear of it
+            return await update()
+        except Exception as error:  # noqa: BLE001  # nobody may await this task: the log has to hear of it
             self._log.add("error", "suit", f"update failed: {type(error).__name__}: {error}")
-        finally:
-            self._task = None
+            return None
 
     def _changed(self) -> None:
         self._since_ms = self._clock.now_us() // 1000
@@ -107,8 +184,24 @@ class Updates:
         """Hold a source to its rate."""
         now = self._now()
         if now - self._started.get(source, -PER_SOURCE_S) < PER_SOURCE_S:
-            raise Unavailable("one update a second from one address", retry_after_s=1)
+            raise _busy("one update a second from one address", retry_after_s=1)
         self._started[source] = now
         self._started.move_to_end(source)
         if len(self._started) > _REMEMBERED:
             self._started.popitem(last=False)
+
+
+def refusal(ended: Progress) -> SuitError:
+    """An update that was refused, as the error of its class."""
+    return refuse(
+        Refusal[ended.result or Refusal.STORAGE.name],
+        ended.detail or "",
+        where=ended.where or "",
+        hint=ended.hint or "",
+        extra={"findings": ended.findings} if ended.findings else {},
+    )
+
+
+def _busy(detail: str, *, retry_after_s: int = BUSY_RETRY_S) -> Unavailable:
+    hint = Refusal.BUSY.advice
+    return Unavailable(detail, code=Refusal.BUSY.name, retry_after_s=retry_after_s, hint=hint)
