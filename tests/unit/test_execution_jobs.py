@@ -295,6 +295,21 @@ class TestKill:
             await eventually(lambda: h.states().count("queued") == 0)
             await h.executor.stop()
             assert h.states() == ["killed"] * 4
+            with pytest.raises(Unavailable):
+                await h.job()
+
+    async def test_a_job_waits_for_a_commit(self) -> None:
+        async with host() as h:
+            await h.install(0, FOR_EVER)
+            run = asyncio.create_task(h.run(context=b"\x01"))
+            await eventually(lambda: h.executor.slot_info(0).state == "running")
+            swap = asyncio.create_task(h.install(0, SEVEN))
+            await asyncio.sleep(0.05)
+            job = asyncio.create_task(h.job())
+            await swap
+            (end,) = await h.ended(await job)
+            assert end.r0_signed == 7
+            await run
 
 
 class TestShares:
