@@ -60,7 +60,7 @@ class NativeTranslation:
     def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
         """What is to be entered at one of `entries` with these registers."""
         entry = Entry(pc, kinds_of(registers, self.entries[pc]))
-        if entry not in self._ready and sum(other.start == pc for other in self._ready) >= VARIANTS:
+        if entry not in self._ready and sum(other.start == pc for other in list(self._ready)) >= VARIANTS:
             return Entry(pc, any_kinds(entry.kinds))
         return entry
 
