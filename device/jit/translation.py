@@ -7,7 +7,9 @@ was killed. What the machine holds then becomes the registers and callers of the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from struct import Struct
 from threading import Lock
 from typing import Final
 
@@ -21,19 +23,22 @@ from device.jit.stop import Reason, Stop
 from device.vm.analysis.entries import Entry, any_kinds, kinds_of
 from device.vm.analysis.functions import Functions
 from device.vm.analysis.lift import Decode
-from device.vm.arithmetic import OPERATIONS
+from device.vm.arithmetic import OPERATIONS, Operation
 from device.vm.decode import MASK32, MASK64
 from device.vm.faults import GuestFault
 from device.vm.interpreter.guesses import Guesses
 from device.vm.interpreter.machine import LOST, Elsewhere, Left, Machine, Short
 from device.vm.interpreter.translation import Function
-from device.vm.isa import FRAME_POINTER
+from device.vm.isa import FRAME_POINTER, Sem
 from device.vm.program import Control
 
 VARIANTS: Final = 4
 """Entries at one slot with different knowledge; further ones share one that knows nothing."""
 
 _WORD: Final = 4
+_OPERANDS: Final = Struct("<5Q")
+_RESULT: Final = Struct("<Q")
+_OPERANDS_AT: Final = _WORD * OPERANDS
 _SINGLES_AT: Final = 16
 """Where VFP registers are in the registers of a Stop."""
 
@@ -76,7 +81,8 @@ class NativeTranslation:
                 registers = tuple(sorted({register for register, _ in compiled.parameters}))
                 taken = tuple(register for register in registers if register != FRAME_POINTER)
                 self.compiled[entry] = compiled
-                self._ready[entry] = Function(partial(self._run, compiled, taken), taken)
+                asked = [Asked.of(request) for request in compiled.requests]
+                self._ready[entry] = Function(partial(self._run, compiled, asked, taken), taken)
             return entry in self._ready
 
     def missed(self, pc: int) -> bool:
@@ -91,7 +97,14 @@ class NativeTranslation:
     # Running
 
     def _run(
-        self, compiled: Compiled, taken: Sequence[int], budget: int, m: Machine, pointer: int, *values: int
+        self,
+        compiled: Compiled,
+        asked: Sequence[Asked],
+        taken: Sequence[int],
+        budget: int,
+        m: Machine,
+        pointer: int,
+        *values: int,
     ) -> tuple[int, ...]:
         """Enter compiled code; raises Left when the exact tier has to go on."""
         processor = self._processor()
@@ -105,7 +118,7 @@ class NativeTranslation:
         with processor.memory(m.run.memory) as hosted:
             stop = processor.machine.run(
                 loaded.entry,
-                service=partial(_serve, compiled.requests, mailbox, m, hosted),
+                service=_Service(asked, mailbox, m, hosted),
                 should_stop=partial(_killed, m.run.control),
                 singles=compiled.singles,
             )
@@ -129,31 +142,69 @@ def _killed(control: Control) -> bool:
     return False
 
 
-def _serve(
-    requests: Sequence[Request], mailbox: memoryview, m: Machine, hosted: Sequence[Hosted], number: int
-) -> None:
-    """What an SVC asks for. Words that are known come from the request, the others were stored by code."""
-    if not 0 < number <= len(requests):
-        raise JitError(f"request {number} of {len(requests)}")
-    request = requests[number - 1]
-    known = request.known
-    count = 10 if request.helper is not None else 4
-    words = [known[word] if word in known else mailbox[OPERANDS + word] for word in range(count)]
-    numbers = [words[index] | words[index + 1] << 32 for index in range(0, count, 2)]
-    if request.helper is not None:
-        for known_to_helpers, known_to_code in hosted:
+class _Service:
+    """What SVCs ask for in one run."""
+
+    __slots__ = ("_asked", "_bytes", "_help", "_hosted", "_mailbox")
+
+    def __init__(
+        self, asked: Sequence[Asked], mailbox: memoryview, m: Machine, hosted: Sequence[Hosted]
+    ) -> None:
+        self._asked = asked
+        self._mailbox = mailbox
+        self._bytes = mailbox.cast("B")
+        self._help = m.help
+        self._hosted = hosted
+
+    def __call__(self, number: int) -> None:
+        """Serve request `number`. Words that are known come from the request, code has stored the others."""
+        if not 0 < number <= len(self._asked):
+            raise JitError(f"request {number} of {len(self._asked)}")
+        asked = self._asked[number - 1]
+        numbers: Sequence[int] = _OPERANDS.unpack_from(self._bytes, _OPERANDS_AT)
+        if asked.patched:
+            numbers = [
+                number & stored | known
+                for number, stored, known in zip(numbers, asked.stored, asked.known, strict=True)
+            ]
+        if asked.helper is not None:
+            result = self._call(asked.helper, numbers)
+        else:
+            result = asked.operation(numbers[0], numbers[1], 64) & MASK64
+        _RESULT.pack_into(self._bytes, _OPERANDS_AT, result)
+
+    def _call(self, helper: int, numbers: Sequence[int]) -> int:
+        if not self._hosted:
+            return self._help(helper, *numbers) & MASK64
+        for known_to_helpers, known_to_code in self._hosted:
             known_to_helpers[:] = known_to_code
         try:
-            result = m.help(request.helper, *numbers) & MASK64
+            return self._help(helper, *numbers) & MASK64
         finally:
-            for known_to_helpers, known_to_code in hosted:
+            for known_to_helpers, known_to_code in self._hosted:
                 known_to_code[:] = known_to_helpers
-    elif request.operation is not None:
-        result = OPERATIONS[request.operation](numbers[0], numbers[1], 64) & MASK64
-    else:
-        raise JitError("a request for nothing")
-    mailbox[OPERANDS] = result & MASK32
-    mailbox[OPERANDS + 1] = result >> 32
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request in the form that serves it fast: 64-bit masks of what code stores, and the bits known."""
+
+    helper: int | None
+    operation: Operation
+    stored: tuple[int, ...]
+    known: tuple[int, ...]
+    patched: bool
+
+    @classmethod
+    def of(cls, request: Request) -> Asked:
+        """From what the compiler says."""
+        stored, known = [MASK64] * 5, [0] * 5
+        for word, value in request.known.items():
+            index, shift = word // 2, 32 * (word % 2)
+            stored[index] &= ~(MASK32 << shift)
+            known[index] |= value << shift
+        operation = OPERATIONS[request.operation or Sem.DIV]
+        return cls(request.helper, operation, tuple(stored), tuple(known), bool(request.known))
 
 
 class _Taking:
