@@ -37,7 +37,8 @@ class JitEngine(InterpreterEngine):
 
     def key(self, program: Program, run: Run) -> Hashable:
         """What a translation depends on."""
-        return super().key(program, run), _places(run.memory)
+        regions = [(region.origin, region.end, region.writable) for region in run.memory.regions]
+        return super().key(program, run), *regions
 
     def translator(self, closures: Closures, program: Program, run: Run) -> Callable[[], NativeTranslation]:
         """What compiles the program."""

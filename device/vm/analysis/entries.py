@@ -36,10 +36,16 @@ class Entry:
 
 def kinds_of(values: Sequence[int], live: int) -> Kinds:
     """The kinds of the registers that are there."""
-    kinds = [
-        _kind(value, value) if live & BOTH[r] else WIDE for r, value in enumerate(values[:FRAME_POINTER])
-    ]
-    return (*kinds, 0 if values[FRAME_POINTER] == STACK_TOP else WIDE)
+    kinds = [WIDE] * (FRAME_POINTER + 1)
+    for register, bits in enumerate(BOTH[:FRAME_POINTER]):
+        if live & bits:
+            value = values[register]
+            if value <= MASK32:
+                place = window_of(value)
+                kinds[register] = place if place >= 0 else SMALL
+    if values[FRAME_POINTER] == STACK_TOP:
+        kinds[FRAME_POINTER] = 0
+    return tuple(kinds)
 
 
 def kinds_at_call(state: State, live: int) -> Kinds:
