@@ -1,81 +1,125 @@
-"""What the publisher emits: canonical manifests of the riot profile, signed (suit.md section 7).
+"""What the publisher emits: canonical manifests of both profiles, signed (suit.md section 7).
 
-Byte for byte the output of RIOT's `gen_manifest.py`, `suit-tool create` and `suit-tool sign` for one image.
+In the riot profile byte for byte the output of RIOT's `gen_manifest.py`, `suit-tool create` and `suit-tool
+sign` for one image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 import cbor2
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from device.suit import cbor, wire
-from device.suit.envelope import ALG_EDDSA, AUTHENTICATION, COSE_SIGN1, HEADER_ALG, MANIFEST, SHA256
+from device.suit import cbor, cose, wire
+from device.suit.capabilities import Capabilities
 from device.suit.identity import VENDOR_ID, class_id
+from device.suit.wire import AUTHENTICATION, MANIFEST, RIOT, Member, WireProfile
 
 _REPORT_ALL = 15
+_FETCH_POLICY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image for a slot, where it is fetched, and what its program is granted."""
+
+    slot: int
+    uri: str
+    image: bytes
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an update says: this image, from this URI, into this slot of this board."""
+    """What an update says: this image, from this URI, into this slot of this board, and `further` ones."""
 
     board: str
     slot: int
     sequence_number: int
     uri: str
     image: bytes
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    further: tuple[Image, ...] = ()
+    profile: WireProfile = RIOT
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All images, in the order of their components."""
+        return Image(self.slot, self.uri, self.image, self.capabilities), *self.further
 
 
 def build_manifest(description: Description) -> bytes:
     """The manifest, unsigned."""
-    parameters = {
-        wire.VENDOR_ID: VENDOR_ID,
-        wire.CLASS_ID: class_id(description.board),
-        wire.IMAGE_DIGEST: _wrap([SHA256, sha256(description.image).digest()]),
-        wire.IMAGE_SIZE: len(description.image),
-    }
+    profile = description.profile
+    match = [wire.IMAGE_MATCH, _REPORT_ALL]
     common = {
-        wire.COMPONENTS: [[b"ram", str(description.slot).encode()]],
-        wire.COMMON_SEQUENCE: _wrap(
-            [
-                *(wire.OVERRIDE_PARAMETERS, parameters),
-                *(wire.VENDOR_MATCH, _REPORT_ALL),
-                *(wire.CLASS_MATCH, _REPORT_ALL),
-            ]
-        ),
+        wire.COMPONENTS: [[b"ram", str(image.slot).encode()] for image in description.images],
+        wire.COMMON_SEQUENCE: _grouped([_shared(description, image) for image in description.images]),
     }
-    install = [
-        *(wire.SET_PARAMETERS, {wire.URI: description.uri}),
-        *(wire.FETCH, 2),
-        *(wire.IMAGE_MATCH, _REPORT_ALL),
-    ]
-    return _wrap(
+    return cbor.encode(
         {
             wire.VERSION: 1,
             wire.SEQUENCE_NUMBER: description.sequence_number,
-            wire.COMMON: _wrap(common),
-            wire.INSTALL: _wrap(install),
-            wire.VALIDATE: _wrap([wire.IMAGE_MATCH, _REPORT_ALL]),
+            wire.COMMON: cbor.encode(common),
+            profile.key(Member.INSTALL): _grouped(
+                [[*_install(image, profile), *match] for image in description.images]
+            ),
+            profile.key(Member.VALIDATE): _grouped([match for _ in description.images]),
         }
     )
 
 
-def sign_manifest(manifest: bytes, keys: Sequence[Ed25519PrivateKey]) -> bytes:
-    """The envelope: one signature block per key, in their order; none makes an unsigned envelope."""
-    digest = _wrap([SHA256, sha256(cbor2.dumps(manifest)).digest()])
-    return _wrap({AUTHENTICATION: _wrap([_block(digest, key) for key in keys]), MANIFEST: manifest})
+def _grouped(groups: list[list[Any]]) -> bytes:
+    """One sequence of the commands of each component, which says whose they are when there are several."""
+
+    def commands() -> Iterator[Any]:
+        for index, group in enumerate(groups):
+            if len(groups) > 1:
+                yield from (wire.SET_COMPONENT_INDEX, index)
+            yield from group
+
+    return cbor.encode(list(commands()))
 
 
-def _block(payload: bytes, key: Ed25519PrivateKey) -> bytes:
-    protected = _wrap({HEADER_ALG: ALG_EDDSA})
-    signature = key.sign(cbor2.dumps(["Signature1", protected, b"", payload]))
-    return _wrap(cbor2.CBORTag(COSE_SIGN1, [protected, {}, payload, signature]))
+def _shared(description: Description, image: Image) -> list[Any]:
+    digest = [description.profile.digest_id, sha256(image.image).digest()]
+    parameters = {
+        wire.VENDOR_ID: VENDOR_ID,
+        wire.CLASS_ID: class_id(description.board),
+        wire.IMAGE_DIGEST: cbor.encode(digest),
+        wire.IMAGE_SIZE: len(image.image),
+    }
+    return [
+        *(wire.OVERRIDE_PARAMETERS, parameters),
+        *(wire.VENDOR_MATCH, _REPORT_ALL),
+        *(wire.CLASS_MATCH, _REPORT_ALL),
+    ]
 
 
-def _wrap(value: Any) -> bytes:
-    return cbor.encode(value)
+def _install(image: Image, profile: WireProfile) -> list[Any]:
+    parameters: dict[int, Any] = {wire.URI: image.uri}
+    if image.capabilities.given:
+        parameters[wire.CAPABILITIES] = image.capabilities.encode()
+    setting = wire.SET_PARAMETERS if wire.SET_PARAMETERS in profile.commands else wire.OVERRIDE_PARAMETERS
+    return [*(setting, parameters), *(wire.FETCH, _FETCH_POLICY)]
+
+
+def sign_manifest(
+    manifest: bytes,
+    keys: Sequence[cose.PrivateKey],
+    profile: WireProfile = RIOT,
+    *,
+    beside: Mapping[int | str, bytes] | None = None,
+) -> bytes:
+    """The envelope: one signature block per key, in their order; none makes an unsigned envelope.
+
+    `beside` are severed members and integrated payloads, which the ietf profile has.
+    """
+    digest = cbor.encode([profile.digest_id, sha256(cbor2.dumps(manifest)).digest()])
+    blocks = [cose.sign(key, digest, profile) for key in keys]
+    authentication = cbor.encode([digest, *blocks] if profile.detached else blocks)
+    envelope: Any = {AUTHENTICATION: authentication, MANIFEST: manifest, **(beside or {})}
+    return cbor.encode(envelope if profile.tag is None else cbor2.CBORTag(profile.tag, envelope))

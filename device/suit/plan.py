@@ -1,29 +1,42 @@
 """plan: a verified manifest and the device's state → what to fetch and where to put it (suit.md section 6).
 
-Pure. Everything that can be decided without the image is decided here, and every command of every sequence
-is looked at, before the first byte is asked for: an update has no effect until its whole manifest is known
-to be one that this device carries out.
+Pure. Everything that can be decided without the image is decided here: the manifest's members, every command
+of every sequence (sequences.py), then what they come to on this device (processor.py). Not a byte is asked
+for before that stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 
-from device.errors import MalformedRequest, SuitError
-from device.suit import cbor, uri, wire
-from device.suit.envelope import VerifiedManifest, digest_value
-from device.suit.identity import Identity, uuid_text
-from device.suit.refusals import Refusal, refuse
+import cbor2
 
-MAX_COMMANDS: Final = 256
-MAX_UINT: Final = 2**32 - 1
+from device.suit import wire
+from device.suit.capabilities import Maximum
+from device.suit.envelope import VerifiedManifest
+from device.suit.identity import Identity
+from device.suit.processor import Component, ImageOperation, Processor, Surroundings
+from device.suit.refusals import SEVERING, Refusal, refuse
+from device.suit.sequences import Sequence, SequenceReader, unknown
+from device.suit.values import bytes_of, digest_of, map_of, text_of, uint_of
+from device.suit.wire import Member, WireProfile
+
+_SEVERABLE: Final = frozenset({Member.FETCH, Member.INSTALL, Member.TEXT})
+"""What some format or other lets out of the manifest."""
+
+__all__ = ["DeviceState", "ImageOperation", "Plan", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """What a plan depends on. `allowed_hosts` None allows every host; `held` are slots with a job."""
+    """What a plan depends on. `allowed_hosts` None allows every host; `held` are slots with a job.
+
+    `writable` are the slots that the keys that signed may write, None for all; `only_slot` is the slot that
+    was asked for, where one was.
+    """
 
     identity: Identity
     sequence_number: int
@@ -32,82 +45,158 @@ class DeviceState:
     allowed_hosts: Collection[str] | None = ()
     max_components: int = 1
     held: Collection[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ImageOperation:
-    """Fetch `uri`, `size` bytes with SHA-256 `digest`, into `slot`."""
-
-    slot: int
-    uri: str
-    size: int
-    digest: bytes
+    maximum: Maximum = field(default_factory=Maximum)
+    writable: Collection[int] | None = None
+    only_slot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the update will do."""
+    """What the update will do, in this order."""
 
     sequence_number: int
     operations: tuple[ImageOperation, ...]
 
 
-@dataclass(slots=True)
-class _Component:
-    """What the symbolic run knows of one component."""
-
-    slot: int
-    parameters: dict[int, Any] = field(default_factory=dict)
-    vendor_ok: bool = False
-    class_ok: bool = False
-    operation: ImageOperation | None = None
-    matched: bool = False
-
-
 def plan(verified: VerifiedManifest, state: DeviceState) -> Plan:
     """Decide what the update does. Raises SuitError with the class of the first thing that forbids it."""
-    manifest = _map(verified.manifest, "manifest")
-    version = _uint(_member(manifest, wire.VERSION, "version"), "version")
+    profile = verified.profile
+    members = _members(verified, state)
+    common = map_of(members[Member.COMMON], "common")
+    for key in common:
+        if key not in (wire.COMPONENTS, wire.COMMON_SEQUENCE):
+            raise unknown(key, "member", "common")
+    if wire.COMPONENTS not in common:
+        raise refuse(Refusal.MALFORMED, "components is missing", where="common")
+    components = _components(common[wire.COMPONENTS], state)
+    processor = Processor(
+        components,
+        Surroundings(state.identity, state.slot_size, state.maximum, verified.payloads),
+    )
+    for sequence in _sequences(
+        common, members, SequenceReader(profile, len(components), state.allowed_hosts)
+    ):
+        processor.run(sequence)
+    operations = [_finished(component) for component in processor.components]
+    _require_allowed(operations, state)
+    ordered = sorted(processor.components, key=lambda component: component.position)
+    return Plan(
+        members[Member.SEQUENCE_NUMBER],
+        tuple(component.operation for component in ordered if component.operation is not None),
+    )
+
+
+def _sequences(
+    common: Mapping[int, Any], members: Mapping[Member, Any], reader: SequenceReader
+) -> list[Sequence]:
+    """The sections that there are, all of them read before the first is run."""
+    found = []
+    if wire.COMMON_SEQUENCE in common:
+        found.append(reader.read(common[wire.COMMON_SEQUENCE], "common", shared=True))
+    found += [
+        reader.read(members[member], member.value) for member in wire.RUN_BY_UPDATES if member in members
+    ]
+    return found
+
+
+def _members(verified: VerifiedManifest, state: DeviceState) -> dict[Member, Any]:
+    """The manifest's members by what they are for, severed ones in their place."""
+    profile = verified.profile
+    manifest = map_of(verified.manifest, "manifest")
+    version = uint_of(_required(manifest, wire.VERSION, "version"), "version")
     if version != 1:
         raise refuse(Refusal.VERSION, f"manifest version {version}, must be 1", where="manifest")
-    number = _uint(_member(manifest, wire.SEQUENCE_NUMBER, "sequence number"), "sequence number")
+    number = uint_of(_required(manifest, wire.SEQUENCE_NUMBER, "sequence number"), "sequence number")
     if number <= state.sequence_number:
         raise refuse(
             Refusal.ROLLBACK,
             f"sequence number {number}, {state.sequence_number} is installed",
             where="manifest",
         )
-    _only(manifest, (1, 2, wire.COMMON, wire.INSTALL, wire.VALIDATE), "manifest")
-    common = _map(_member(manifest, wire.COMMON, "common"), "common")
-    _only(common, (wire.COMPONENTS, wire.COMMON_SEQUENCE), "common")
-    components = _components(_member(common, wire.COMPONENTS, "components"), state)
-    sections = (
-        ("common", common.get(wire.COMMON_SEQUENCE)),
-        ("install", manifest.get(wire.INSTALL)),
-        ("validate", manifest.get(wire.VALIDATE)),
+    _required(manifest, wire.COMMON, "common")
+    for key in manifest:
+        if key not in profile.members:
+            raise unknown(key, "member", "manifest")
+    for key in verified.severed:
+        if not isinstance(manifest.get(key), list):
+            raise refuse(
+                Refusal.MALFORMED,
+                f"envelope member {key}, which the manifest does not sever",
+                where="envelope",
+            )
+    found = {profile.members[key]: _whole(key, value, verified) for key, value in manifest.items()}
+    return {member: value for member, value in found.items() if value is not None}
+
+
+def _whole(key: int, value: Any, verified: VerifiedManifest) -> Any:
+    """The value of a member; None for one that was severed and did not come."""
+    profile, member = verified.profile, verified.profile.members[key]
+    where = member.value
+    match member:
+        case Member.VERSION | Member.SEQUENCE_NUMBER:
+            return value
+        case Member.REFERENCE:
+            return text_of(value, where)
+        case _ if not isinstance(value, list) or member not in _SEVERABLE:
+            return bytes_of(value, where)
+        case _ if key not in profile.severable:
+            raise _not_severable(profile, where)
+    digest = digest_of(value, profile.digest_id, where)
+    severed = verified.severed.get(key)
+    if severed is not None and sha256(cbor2.dumps(severed)).digest() != digest:
+        raise refuse(
+            Refusal.SEVERED_DIGEST, f"the {where} that came is not the one that was signed", where=where
+        )
+    return severed
+
+
+def _not_severable(profile: WireProfile, where: str) -> Exception:
+    return refuse(
+        Refusal.UNSUPPORTED,
+        f"{where}: severed, which the profile {profile.name} does not have",
+        where=where,
+        reason=SEVERING,
     )
-    hosts = state.allowed_hosts
-    sequences = [(name, _sequence(raw, name, hosts)) for name, raw in sections if raw is not None]
-    if sum(len(commands) for _, commands in sequences) > MAX_COMMANDS:
-        raise refuse(Refusal.TOO_COMPLEX, f"more than {MAX_COMMANDS} commands", where="manifest")
-    for name, commands in sequences:
-        _Section(name, components, state).run(commands)
-    return Plan(number, tuple(_finished(component, state) for component in components))
 
 
-def _finished(component: _Component, state: DeviceState) -> ImageOperation:
+def _required(manifest: Mapping[Any, Any], key: int, name: str) -> Any:
+    if key not in manifest:
+        raise refuse(Refusal.MALFORMED, f"{name} is missing", where="manifest")
+    return manifest[key]
+
+
+def _finished(component: Component) -> ImageOperation:
     """What every component must have come to in the end."""
     name = f".ram.{component.slot}"
     if component.operation is None:
         raise refuse(Refusal.NOTHING_INSTALLED, f"nothing is installed into {name}", where="install")
     if not component.matched:
-        raise refuse(Refusal.POLICY, f"{name}: no image match after the fetch", where="validate")
-    if component.slot in state.held:
-        raise refuse(Refusal.SLOT_BUSY, f"a job holds {name}", where="install")
+        raise refuse(Refusal.POLICY, f"{name}: no image match after the image", where="validate")
     return component.operation
 
 
-def _components(raw: Any, state: DeviceState) -> list[_Component]:
+def _require_allowed(operations: list[ImageOperation], state: DeviceState) -> None:
+    """Who signed may write these slots, they are those that were asked for, and no job holds them."""
+    for operation in operations:
+        name = f".ram.{operation.slot}"
+        if state.writable is not None and operation.slot not in state.writable:
+            raise refuse(
+                Refusal.COMPONENT_FORBIDDEN, f"the key that signed may not write {name}", where="common"
+            )
+    slots = [operation.slot for operation in operations]
+    if state.only_slot is not None and slots != [state.only_slot]:
+        named = ", ".join(f".ram.{slot}" for slot in slots)
+        raise refuse(
+            Refusal.SLOT_MISMATCH,
+            f"the manifest is for {named}, .ram.{state.only_slot} was asked for",
+            where="common",
+        )
+    for slot in slots:
+        if slot in state.held:
+            raise refuse(Refusal.SLOT_BUSY, f"a job holds .ram.{slot}", where="install")
+
+
+def _components(raw: Any, state: DeviceState) -> list[Component]:
     if not isinstance(raw, list) or not raw:
         raise refuse(Refusal.MALFORMED, "components must be a non-empty array", where="common")
     if len(raw) > state.max_components:
@@ -119,7 +208,7 @@ def _components(raw: Any, state: DeviceState) -> list[_Component]:
     slots = [_slot(item, state.slots) for item in raw]
     if len(set(slots)) != len(slots):
         raise refuse(Refusal.MALFORMED, "a component twice", where="common")
-    return [_Component(slot) for slot in slots]
+    return [Component(slot) for slot in slots]
 
 
 def _slot(identifier: Any, slots: int) -> int:
@@ -135,200 +224,3 @@ def _slot(identifier: Any, slots: int) -> int:
         f"component {shown!r}; the device has .ram.0 to .ram.{slots - 1}",
         where="common",
     )
-
-
-def _sequence(raw: Any, name: str, hosts: Collection[str] | None) -> list[tuple[int, Any]]:
-    """The (command, argument) pairs of a section, all of them known and well typed."""
-    flat = cbor.decode(_bytes(raw, name), name)
-    if not isinstance(flat, list) or not flat or len(flat) % 2:
-        raise refuse(Refusal.MALFORMED, f"{name}: must be a flat array of commands and arguments", where=name)
-    commands = list(zip(flat[::2], flat[1::2], strict=True))
-    for index, (command, argument) in enumerate(commands):
-        _check_command(command, argument, hosts, f"{name}, command {index}")
-    return commands
-
-
-def _check_command(command: Any, argument: Any, hosts: Collection[str] | None, where: str) -> None:
-    if type(command) is not int:
-        raise refuse(Refusal.MALFORMED, f"{where}: a command must be an integer", where=where)
-    if command not in wire.COMMANDS:
-        raise refuse(Refusal.UNSUPPORTED, f"{where}: command {command}", where=where)
-    if command in wire.CONDITIONS or command == wire.FETCH:
-        if type(argument) is not int or not 0 <= argument <= 15:
-            raise refuse(Refusal.MALFORMED, f"{where}: a reporting policy is 0 to 15", where=where)
-    elif command == wire.SET_COMPONENT_INDEX:
-        if argument is True:
-            raise refuse(Refusal.UNSUPPORTED, f"{where}: index true", where=where)
-        _uint(argument, where)
-    else:
-        _check_parameters(argument, hosts, where)
-
-
-def _check_parameters(argument: Any, hosts: Collection[str] | None, where: str) -> None:
-    """Types, lengths and URIs, also of what no command uses: the device answers for all that it accepts."""
-    if not isinstance(argument, dict) or not argument:
-        raise refuse(Refusal.MALFORMED, f"{where}: parameters must be a non-empty map", where=where)
-    for key, value in argument.items():
-        check = _PARAMETERS.get(key)
-        if check is None:
-            raise _unknown(key, "parameter", where)
-        check(value, f"{where}, parameter {key}")
-        if key == wire.URI:
-            _check_uri(value, hosts, where)
-
-
-class _Section:
-    """The symbolic run of one section; index 0 is current at its start."""
-
-    def __init__(self, name: str, components: list[_Component], state: DeviceState) -> None:
-        self.name = name
-        self.components = components
-        self.state = state
-        self.current = components[0]
-
-    def run(self, commands: list[tuple[int, Any]]) -> None:
-        for index, (command, argument) in enumerate(commands):
-            self._step(command, argument, f"{self.name}, command {index}")
-
-    def _step(self, command: int, argument: Any, where: str) -> None:
-        match command:
-            case wire.SET_COMPONENT_INDEX:
-                if argument >= len(self.components):
-                    raise refuse(Refusal.MALFORMED, f"{where}: component index {argument}", where=where)
-                self.current = self.components[argument]
-            case wire.SET_PARAMETERS | wire.OVERRIDE_PARAMETERS:
-                self._set(argument, where, override=command == wire.OVERRIDE_PARAMETERS)
-            case wire.VENDOR_MATCH:
-                self._identity(wire.VENDOR_ID, self.state.identity.vendor_id, Refusal.VENDOR_MISMATCH, where)
-                self.current.vendor_ok = True
-            case wire.CLASS_MATCH:
-                self._identity(wire.CLASS_ID, self.state.identity.class_id, Refusal.CLASS_MISMATCH, where)
-                self.current.class_ok = True
-            case wire.IMAGE_MATCH:
-                if self.current.operation is None:
-                    raise refuse(Refusal.MALFORMED, f"{where}: image match before the image", where=where)
-                self.current.matched = True
-            case wire.FETCH:
-                self._fetch(where)
-            case _:
-                raise refuse(Refusal.CONDITION_FAILED, f"{where}: a RAM slot has no offset", where=where)
-
-    def _set(self, parameters: Mapping[int, Any], where: str, *, override: bool) -> None:
-        component = self.current
-        for key, value in parameters.items():
-            if not override and key in component.parameters:
-                continue
-            fixed = key in (wire.IMAGE_DIGEST, wire.IMAGE_SIZE) and component.operation is not None
-            if fixed and component.parameters.get(key) != value:
-                raise refuse(
-                    Refusal.MALFORMED, f"{where}: parameter {key} changes after the fetch", where=where
-                )
-            component.parameters[key] = value
-
-    def _identity(self, key: int, ours: bytes, refusal: Refusal, where: str) -> None:
-        if key not in self.current.parameters:
-            raise refuse(Refusal.MALFORMED, f"{where}: parameter {key} is not set", where=where)
-        theirs = self.current.parameters[key]
-        if theirs != ours:
-            ids = {"device": uuid_text(ours), "manifest": uuid_text(theirs)}
-            raise refuse(
-                refusal,
-                f"the device is {ids['device']}, the manifest is for {ids['manifest']}",
-                where=where,
-                extra=ids,
-            )
-
-    def _fetch(self, where: str) -> None:
-        component = self.current
-        if self.name == "common":
-            raise refuse(Refusal.POLICY, f"{where}: no fetch in the common sequence", where=where)
-        if not (component.vendor_ok and component.class_ok):
-            raise refuse(
-                Refusal.POLICY, f"{where}: fetch without vendor and class condition before it", where=where
-            )
-        if component.operation is not None:
-            raise refuse(Refusal.MALFORMED, f"{where}: a second image for one component", where=where)
-        for key in (wire.IMAGE_DIGEST, wire.IMAGE_SIZE, wire.URI):
-            if key not in component.parameters:
-                raise refuse(Refusal.MALFORMED, f"{where}: parameter {key} is not set", where=where)
-        parameters = component.parameters
-        if parameters[wire.IMAGE_SIZE] > self.state.slot_size:
-            raise refuse(
-                Refusal.STORAGE_EXCEEDED,
-                f"{parameters[wire.IMAGE_SIZE]} bytes, a slot has {self.state.slot_size}",
-                where=where,
-            )
-        component.operation = ImageOperation(
-            slot=component.slot,
-            uri=parameters[wire.URI],
-            size=parameters[wire.IMAGE_SIZE],
-            digest=_image_digest(parameters[wire.IMAGE_DIGEST], where),
-        )
-
-
-def _check_uri(text: str, hosts: Collection[str] | None, where: str) -> None:
-    try:
-        uri.check(text, hosts)
-    except MalformedRequest as error:
-        raise refuse(Refusal.URI_FORBIDDEN, error.detail, where=where, hint=error.hint) from error
-
-
-def _image_digest(raw: bytes, where: str) -> bytes:
-    return digest_value(cbor.decode(raw, where), where)
-
-
-def _map(raw: Any, where: str) -> dict[Any, Any]:
-    value = cbor.decode(_bytes(raw, where), where)
-    if not isinstance(value, dict):
-        raise refuse(Refusal.MALFORMED, f"{where}: must be a map", where=where)
-    return value
-
-
-def _member(value: Mapping[Any, Any], key: int, where: str) -> Any:
-    if key not in value:
-        raise refuse(Refusal.MALFORMED, f"{where} is missing", where=where)
-    return value[key]
-
-
-def _only(value: Mapping[Any, Any], known: tuple[int, ...], where: str) -> None:
-    for key in value:
-        if key not in known:
-            raise _unknown(key, "member", where)
-
-
-def _unknown(key: Any, what: str, where: str) -> SuitError:
-    """An integer may mean something to another device; a text key is in no grammar of this profile."""
-    kind = Refusal.MALFORMED if isinstance(key, str) else Refusal.UNSUPPORTED
-    return refuse(kind, f"{where}: {what} {key!r}", where=where)
-
-
-def _bytes(value: Any, where: str) -> bytes:
-    if not isinstance(value, bytes):
-        raise refuse(Refusal.MALFORMED, f"{where}: must be a byte string", where=where)
-    return value
-
-
-def _uuid(value: Any, where: str) -> None:
-    if len(_bytes(value, where)) != 16:
-        raise refuse(Refusal.MALFORMED, f"{where}: a UUID has 16 bytes, not {len(value)}", where=where)
-
-
-def _uint(value: Any, where: str) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_UINT:
-        raise refuse(Refusal.MALFORMED, f"{where}: must be from 0 to 2^32-1", where=where)
-    return value
-
-
-def _text(value: Any, where: str) -> None:
-    if not isinstance(value, str):
-        raise refuse(Refusal.MALFORMED, f"{where}: must be text", where=where)
-
-
-_PARAMETERS: Final[dict[Any, Callable[[Any, str], object]]] = {
-    wire.VENDOR_ID: _uuid,
-    wire.CLASS_ID: _uuid,
-    wire.IMAGE_DIGEST: lambda value, where: _image_digest(_bytes(value, where), where),
-    wire.COMPONENT_OFFSET: _uint,
-    wire.IMAGE_SIZE: _uint,
-    wire.URI: _text,
-}

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from device.errors import SuitError
+
+PARAMETER: Final = 8
+SEVERING: Final = 9
+"""Report reasons of an UNSUPPORTED that is about no command."""
 
 
 class Refusal(Enum):
     """A class: RIOT's code, the suit-report reason, the CoAP code of a synchronous answer, what to try."""
 
     MALFORMED = (-1, 1, "4.00", "make the manifest anew with `client publish`")
-    FORMAT = (-1, 1, "4.15", "make the envelope with `client sign`, in the profile riot")
+    FORMAT = (-1, 1, "4.15", "make the envelope with `client sign`")
     TOO_LARGE = (
         -105,
         1,
@@ -27,7 +31,7 @@ class Refusal(Enum):
     TOO_COMPLEX = (-9, 1, "4.13", "use fewer and flatter commands")
     UNSIGNED = (-6, 4, "4.03", "sign it with `client sign`")
     BAD_SIGNATURE = (-6, 4, "4.03", "sign with a key whose public half is in the device's --keys folder")
-    ALG_UNSUPPORTED = (-6, 3, "4.03", "sign with Ed25519")
+    ALG_UNSUPPORTED = (-6, 3, "4.03", "sign with Ed25519, by an algorithm that the profile has")
     MANIFEST_DIGEST = (-7, 4, "4.03", "sign again: the manifest is not the one that was signed")
     SEVERED_DIGEST = (-7, 4, "4.03", "deliver the member that was signed")
     VERSION = (-5, 1, "4.00", "write manifest version 1")
@@ -82,6 +86,12 @@ def refuse(
     where: str = "",
     hint: str = "",
     extra: Mapping[str, Any] | None = None,
+    reason: int | None = None,
 ) -> SuitError:
-    """The error of a class; `where` is section and command, `hint` what to try, or the class's advice."""
+    """The error of a class; `where` is section and command, `hint` what to try, or the class's advice.
+
+    `reason` is the report reason where it is another than the class's usual one.
+    """
+    if reason is not None:
+        extra = {**(extra or {}), "report_reason": reason}
     return SuitError(detail, code=refusal.name, where=where, hint=hint or refusal.advice, extra=extra)

@@ -26,6 +26,7 @@ from tests.property.fuzzing import flood
 from tests.property.hostile_cbor import encoded, mutate_bytes, mutate_value, sloppy
 from tests.unit.test_suit import KEY, OTHER, STATE, WORKED, manifest_map, signed
 
+INSTALL, VALIDATE = wire.RIOT.key(wire.Member.INSTALL), wire.RIOT.key(wire.Member.VALIDATE)
 TRUSTED = [KEY.public_key()]
 HOST = ip_address("fd00::1")
 NAMES = frozenset(refusal.name for refusal in Refusal)
@@ -111,7 +112,7 @@ def resigned_encodings(source: random.Random, outcomes: Outcomes) -> None:
     """A manifest in an encoding that may not be the canonical one: nothing else is taken."""
     data = sloppy(source, manifest_map())
     if outcomes.plan(signed(data)):
-        assert canonical(data, wire.COMMON, wire.INSTALL, wire.VALIDATE)
+        assert canonical(data, wire.COMMON, INSTALL, VALIDATE)
         assert canonical(cbor2.loads(data)[wire.COMMON], wire.COMMON_SEQUENCE)
 
 
@@ -126,9 +127,7 @@ def resigned_commands(source: random.Random, outcomes: Outcomes) -> None:
     """Well-formed manifests of commands in any order, for devices in any state."""
     manifest: dict[int, Any] = manifest_map()
     common = cbor2.loads(manifest[wire.COMMON])
-    sections = [
-        _pairs(raw) for raw in (common[wire.COMMON_SEQUENCE], manifest[wire.INSTALL], manifest[wire.VALIDATE])
-    ]
+    sections = [_pairs(raw) for raw in (common[wire.COMMON_SEQUENCE], manifest[INSTALL], manifest[VALIDATE])]
     for _ in range(source.choice((0, 1, 1, 2, 4))):
         _change_commands(source, sections)
     slots = [source.randrange(7) for _ in range(source.choice((1, 1, 1, 2, 3)))]
@@ -136,7 +135,7 @@ def resigned_commands(source: random.Random, outcomes: Outcomes) -> None:
     manifest[wire.VERSION] = source.choice((1,) * 15 + (2,))
     manifest[wire.SEQUENCE_NUMBER] = source.choice((7,) * 12 + (6, 0, 2**32 - 1, 2**32))
     chosen = [_flat(section) for section in sections]
-    common[wire.COMMON_SEQUENCE], manifest[wire.INSTALL], manifest[wire.VALIDATE] = chosen
+    common[wire.COMMON_SEQUENCE], manifest[INSTALL], manifest[VALIDATE] = chosen
     manifest[wire.COMMON] = encoded(common)
     state = DeviceState(
         Identity.of(source.choice(("native64", "native64", "native64", "native64", "other"))),
@@ -181,7 +180,7 @@ def _change_commands(source: random.Random, sections: list[list[tuple[Any, Any]]
 
 def _command(source: random.Random) -> tuple[Any, Any]:
     """A command with an argument of its type, more or less."""
-    command = source.choice((*sorted(wire.COMMANDS), 0, 4, 13, 15, 32, -1))
+    command = source.choice((*sorted(wire.RIOT.commands), 0, 4, 13, 15, 32, -1))
     if command in (wire.SET_PARAMETERS, wire.OVERRIDE_PARAMETERS):
         return command, dict([_parameter(source) for _ in range(source.randint(1, 3))])
     if command == wire.SET_COMPONENT_INDEX:

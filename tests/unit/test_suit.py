@@ -143,7 +143,7 @@ def beyond_order(signature: bytes) -> bytes:
 GOOD_SIGNATURE = WORKED[52:116]
 ENVELOPES: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "MALFORMED"),
-    "ietf profile": (lambda: b"\xd8\x6b" + WORKED, "FORMAT"),
+    "riot in the tag of ietf": (lambda: b"\xd8\x6b" + WORKED, "MALFORMED"),
     "bare manifest tag": (lambda: b"\xd9\x04\x2e" + WORKED, "FORMAT"),
     "array": (lambda: b"\x82" + WORKED[1:], "FORMAT"),
     "text": (lambda: b"hello", "FORMAT"),
@@ -279,9 +279,7 @@ PLANS: dict[str, tuple[dict[Any, Any], str]] = {
     "command as text": ({9: install("21", 2)}, "MALFORMED"),
     "policy 16": ({9: install(21, 16)}, "MALFORMED"),
     "unknown command last": ({10: install(3, 15, 23, 15)}, "UNSUPPORTED"),
-    "try each": ({9: install(15, [b""])}, "UNSUPPORTED"),
-    "run sequence": ({9: install(30, b"")}, "UNSUPPORTED"),
-    "capabilities": ({9: install(19, {wire.URI: URI, -512: b""})}, "UNSUPPORTED"),
+    "severed install": ({9: [2, bytes(32)]}, "UNSUPPORTED"),
     "offset": ({9: install(5, 15)}, "CONDITION_FAILED"),
     "index true": ({9: install(12, True)}, "UNSUPPORTED"),
     "index 1": ({9: install(12, 1)}, "MALFORMED"),
