@@ -74,8 +74,9 @@ class Packet:
             encoded += bytes([PAYLOAD_MARKER])
             payload_at += 1
         encoded = (encoded + request.payload)[:capacity]
-        self.buffer = bytearray(encoded.ljust(capacity, b"\0"))
-        self._view = bytearray(_VIEW.size)
+        content = bytearray(encoded.ljust(capacity, b"\0"))
+        self._buffer = Region("the packet buffer", PACKET_BUFFER_BASE, content, writable=True)
+        self._view = Region("the packet view", PACKET_VIEW_BASE, bytearray(_VIEW.size), writable=False)
         self.context = bytearray(_CONTEXT.pack(PACKET_VIEW_BASE, PACKET_BUFFER_BASE, capacity))
         self._begun = self._finished = False
         self._at = min(payload_at, capacity)
@@ -87,10 +88,12 @@ class Packet:
     @property
     def regions(self) -> tuple[Region, ...]:
         """View and buffer; the context is the run's own region, read-only."""
-        return (
-            Region("the packet view", PACKET_VIEW_BASE, self._view, writable=False, hosted=True),
-            Region("the packet buffer", PACKET_BUFFER_BASE, self.buffer, writable=True, hosted=True),
-        )
+        return (self._view, self._buffer)
+
+    @property
+    def buffer(self) -> bytearray | memoryview:
+        """The bytes of the buffer, wherever an engine keeps them while it runs."""
+        return self._buffer.data
 
     # What the helpers do; results are C's
 
@@ -172,7 +175,7 @@ class Packet:
         payload = PACKET_BUFFER_BASE + self._at
         token = PACKET_BUFFER_BASE + HEADER if self._request.token else 0
         places = (token, payload) if self._token_first else (payload, token)
-        self._view[:] = _VIEW.pack(PACKET_BUFFER_BASE, *places, self._free, self._options & 0xFFFF)
+        self._view.data[:] = _VIEW.pack(PACKET_BUFFER_BASE, *places, self._free, self._options & 0xFFFF)
 
 
 def _header(kind: int, request: PacketRequest, code: int) -> bytes:
