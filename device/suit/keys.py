@@ -1,25 +1,38 @@
 """Signing keys and the trust store of a device (suit.md section 9, RFC 8032, RFC 8410).
 
-Ed25519, PKCS#8 PEM for the private half, SubjectPublicKeyInfo PEM in `<name>.pem.pub` for the public one:
-the files that `openssl genpkey -algorithm ed25519` makes and RIOT's tools use.
+Ed25519 or P-256, PKCS#8 PEM for the private half, SubjectPublicKeyInfo PEM in `<name>.pem.pub` for the public
+one: the files that `openssl genpkey -algorithm ed25519` makes and RIOT's tools use. In a trust store a text
+file `<name>.slots` beside a key names the slots that it may write, such as `0 2`; without one it may write
+all.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from device.errors import ConfigError
+from device.suit.cose import PrivateKey, PublicKey
+from device.suit.wire import KeyType
 
 MAX_KEYS: Final = 4
 SUFFIX: Final = ".pem.pub"
+SLOTS_SUFFIX: Final = ".slots"
+MAX_SLOT: Final = 255
 
 _MAX_FILE: Final = 16_384
 _P: Final = 2**255 - 19
@@ -40,9 +53,11 @@ _SMALL_ORDER: Final = frozenset(
 )
 
 
-def generate(path: Path, *, passphrase: bytes | None = None) -> Ed25519PrivateKey:
+def generate(path: Path, *, passphrase: bytes | None = None, kind: KeyType = KeyType.ED25519) -> PrivateKey:
     """Make a key pair: `path` (0600, never overwritten) and `path`.pub. Raises ConfigError."""
-    key = Ed25519PrivateKey.generate()
+    key: PrivateKey = (
+        Ed25519PrivateKey.generate() if kind is KeyType.ED25519 else generate_private_key(SECP256R1())
+    )
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase:
         encryption = serialization.BestAvailableEncryption(passphrase)
@@ -73,7 +88,7 @@ def _create(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
 
 
-def load_private(path: Path, passphrase: bytes | None = None) -> Ed25519PrivateKey:
+def load_private(path: Path, passphrase: bytes | None = None) -> PrivateKey:
     """Read a private key. Raises ConfigError: `passphrase` when it is missing or wrong, `key` otherwise."""
     content = _read(path)
     try:
@@ -84,12 +99,20 @@ def load_private(path: Path, passphrase: bytes | None = None) -> Ed25519PrivateK
     except (ValueError, UnsupportedAlgorithm):
         problem = "the pass phrase is wrong, or it is" if passphrase else "it is"
         raise ConfigError(f"{path}: {problem} no private key in PEM", code="key", where=str(path)) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path} is no Ed25519 key", code="key", where=str(path), hint="client keygen")
-    return key
+    if isinstance(key, Ed25519PrivateKey):
+        return key
+    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
+        return key
+    raise _other_kind(path)
 
 
-def load_public(path: Path) -> Ed25519PublicKey:
+def _other_kind(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path} is no Ed25519 and no P-256 key", code="key", where=str(path), hint="client keygen"
+    )
+
+
+def load_public(path: Path) -> PublicKey:
     """Read a public key. Raises ConfigError; a key of small order is refused, it would accept forgeries."""
     content = _read(path)
     if is_private(content):
@@ -98,8 +121,10 @@ def load_public(path: Path) -> Ed25519PublicKey:
         key = serialization.load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError(f"{path} is no public key in PEM", code="key", where=str(path)) from None
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return key
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(f"{path} is no Ed25519 key", code="key", where=str(path))
+        raise _other_kind(path)
     if has_small_order(key.public_bytes_raw()):
         raise ConfigError(
             f"{path} is a key of small order", code="key", where=str(path), hint="make a new one"
@@ -129,10 +154,11 @@ def _read(path: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key and the name of its file."""
+    """A public key, the name of its file, and the slots that it may write; None for all."""
 
     name: str
-    key: Ed25519PublicKey
+    key: PublicKey
+    slots: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +168,7 @@ class TrustStore:
     trusted: tuple[TrustedKey, ...] = ()
 
     @property
-    def keys(self) -> tuple[Ed25519PublicKey, ...]:
+    def keys(self) -> tuple[PublicKey, ...]:
         """The keys themselves."""
         return tuple(item.key for item in self.trusted)
 
@@ -151,11 +177,22 @@ class TrustStore:
         """Their names."""
         return tuple(item.name for item in self.trusted)
 
+    def writable(self, signers: Sequence[PublicKey]) -> frozenset[int] | None:
+        """The slots that an update of these keys may write, None for all: what one of them may, they may."""
+        granted: set[int] = set()
+        for item in self.trusted:
+            if item.key in signers:
+                if item.slots is None:
+                    return None
+                granted |= item.slots
+        return frozenset(granted)
+
     @classmethod
     def load(cls, directory: Path) -> TrustStore:
         """The `*.pem.pub` files of a directory; one that does not exist is an empty store.
 
-        Raises ConfigError: more than four keys, a file that is no key, any private key in the directory.
+        Raises ConfigError: more than four keys, a file that is no key, any private key in the directory, a
+        list of slots that is none or that belongs to no key.
         """
         store, problems = cls.read(directory)
         if problems:
@@ -213,6 +250,30 @@ def _trusted(path: Path) -> list[TrustedKey]:
             where=str(path),
             hint="keep it with the operator and leave only the .pem.pub here",
         )
+    if path.name.endswith(SLOTS_SUFFIX):
+        _require_key(path)
     if not path.name.endswith(SUFFIX):
         return []
-    return [TrustedKey(path.name.removesuffix(SUFFIX), load_public(path))]
+    name = path.name.removesuffix(SUFFIX)
+    return [TrustedKey(name, load_public(path), _slots(path.with_name(name + SLOTS_SUFFIX)))]
+
+
+def _require_key(path: Path) -> None:
+    """A list of slots whose key goes by another name would leave that key with all of them."""
+    key = path.name.removesuffix(SLOTS_SUFFIX) + SUFFIX
+    if not path.with_name(key).exists():
+        raise ConfigError(
+            f"{path} has no key: there is no {key}", code="key", where=str(path), hint="name it as its key"
+        )
+
+
+def _slots(path: Path) -> frozenset[int] | None:
+    """The slots in a file; None when there is none. Raises ConfigError, which leaves its key untrusted."""
+    if not path.exists():
+        return None
+    words = _read(path).decode("ascii", "replace").replace(",", " ").split()
+    if not all(word.isascii() and word.isdigit() and int(word[:9]) <= MAX_SLOT for word in words):
+        raise ConfigError(
+            f"{path} is no list of slots", code="slots", where=str(path), hint="numbers, such as 0 2"
+        )
+    return frozenset(map(int, words))

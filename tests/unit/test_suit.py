@@ -11,7 +11,7 @@ from typing import Any
 import cbor2
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.errors import ConfigError, MalformedRequest, SuitError
@@ -458,8 +458,8 @@ class TestKeys:
             assert "open" not in str(caught.value)
 
     def test_other_keys_are_named(self, tmp_path: Path) -> None:
-        path = tmp_path / "p256.pem"
-        pem = generate_private_key(SECP256R1()).private_bytes(
+        path = tmp_path / "p384.pem"
+        pem = generate_private_key(SECP384R1()).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         path.write_bytes(pem)
@@ -468,6 +468,52 @@ class TestKeys:
         path.write_bytes(b"nonsense")
         with pytest.raises(ConfigError, match="no private key"):
             keys.load_private(path)
+
+    def test_p256_pair(self, tmp_path: Path) -> None:
+        path = tmp_path / "k.pem"
+        made = keys.generate(path, kind=wire.KeyType.P256)
+        assert keys.load_public(tmp_path / "k.pem.pub") == made.public_key()
+        assert keys.load_private(path).public_key() == made.public_key()
+
+    @pytest.mark.parametrize(
+        ("text", "slots", "code"),
+        [
+            (None, None, ""),
+            ("0 2\n", {0, 2}, ""),
+            ("1,3", {1, 3}, ""),
+            ("", set(), ""),
+            ("all", None, "slots"),
+            ("-1", None, "slots"),
+            ("256", None, "slots"),
+            ("9" * 5000, None, "slots"),
+        ],
+        ids=["no file", "words", "commas", "none", "a word", "negative", "beyond", "long"],
+    )
+    def test_slots_of_a_key(
+        self, tmp_path: Path, text: str | None, slots: set[int] | None, code: str
+    ) -> None:
+        keys.generate(tmp_path.parent / f"{tmp_path.name}.pem")
+        shutil.copy(tmp_path.parent / f"{tmp_path.name}.pem.pub", tmp_path / "k.pem.pub")
+        if text is not None:
+            (tmp_path / "k.slots").write_text(text)
+        store, problems = keys.TrustStore.read(tmp_path)
+        assert [problem.code for problem in problems] == ([code] if code else [])
+        assert [key.slots for key in store.trusted] == ([] if code else [slots])
+
+    def test_slots_of_no_key(self, tmp_path: Path) -> None:
+        (tmp_path / "kk.slots").write_text("0")
+        with pytest.raises(ConfigError, match="has no key"):
+            keys.TrustStore.load(tmp_path)
+
+    def test_what_one_of_the_signers_may_they_may(self) -> None:
+        narrow = keys.TrustedKey("narrow", KEY.public_key(), frozenset({0, 2}))
+        other = keys.TrustedKey("other", OTHER.public_key(), frozenset({1}))
+        store = keys.TrustStore((narrow, other))
+        assert store.writable([KEY.public_key()]) == {0, 2}
+        assert store.writable(store.keys) == {0, 1, 2}
+        assert store.writable([]) == set()
+        everything = keys.TrustStore((narrow, keys.TrustedKey("other", OTHER.public_key())))
+        assert everything.writable(everything.keys) is None
 
     def test_store(self, tmp_path: Path) -> None:
         trusted = tmp_path / "trusted"
