@@ -34,6 +34,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "fileserver": ("device.errors", "device.api", "device.transport", "device.resource", "fileserver"),
     "fileserver.__main__": ("device.startup", "fileserver"),
     "client.__main__": ("device.startup", "client"),
+    "client.bench": (
+        "client",
+        "device",
+        "device.errors",
+        "device.engines",
+        "device.jit",
+        "device.vm",
+        "device.storage",
+    ),
     "client": (
         "client",
         "device",
