@@ -12,7 +12,6 @@ from client.bench.kernels import Kernel
 from client.bench.running import call, checked
 from client.bench.settings import Row, Settings, eager, fresh
 from client.bench.timing import Call, side_by_side
-from device.vm.isa import Form, walk
 from device.vm.program import Engine
 
 REFERENCE: Final = "switch"
@@ -52,8 +51,8 @@ def _rows(kernel: Kernel, settings: Settings) -> list[Row]:
             "seconds_max": spread.slowest,
             "insn_per_s": instructions / spread.seconds,
             "ratio": spread.times_as_fast_as(spreads[REFERENCE]),
-            "helper_bound": _calls_helpers(kernel),
-            "prepare_us_per_insn": prepared[name] * 1e6 / _length(kernel),
+            "helper_bound": kernel.calls_helpers,
+            "prepare_us_per_insn": prepared[name] * 1e6 / kernel.length,
             "first_call_seconds": first[name],
         }
         for name, spread in spreads.items()
@@ -83,13 +82,3 @@ def _preparations(kernel: Kernel, settings: Settings) -> Mapping[str, float]:
 def _preparation(engine: Engine, kernel: Kernel) -> float:
     begin = partial(call, engine, kernel, budget=PREPARED_BY)
     return begin().seconds - min(begin().seconds, begin().seconds)
-
-
-def _calls_helpers(kernel: Kernel) -> bool:
-    """Whether most of the time is spent in helpers, which are the same for every engine."""
-    return any(one is not None and one.op.form is Form.CALL_HELPER for _, one in walk(kernel.program.text))
-
-
-def _length(kernel: Kernel) -> int:
-    """Instructions of the program."""
-    return sum(1 for _ in walk(kernel.program.text))

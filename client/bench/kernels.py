@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from device.errors import ConfigError
 from device.vm import loader
+from device.vm.isa import Form, walk
 from device.vm.program import Program
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
@@ -40,6 +41,16 @@ class Kernel:
         """Length of the input."""
         return len(self.context)
 
+    @property
+    def length(self) -> int:
+        """Instructions of the program."""
+        return sum(1 for _ in walk(self.program.text))
+
+    @property
+    def calls_helpers(self) -> bool:
+        """Whether most of the time is spent in helpers, which are the same for every engine."""
+        return any(one is not None and one.op.form is Form.CALL_HELPER for _, one in walk(self.program.text))
+
 
 def folder() -> Path:
     """Where the kernels are. Raises ConfigError when they are nowhere."""
@@ -53,7 +64,7 @@ def load() -> list[Kernel]:
     """All kernels with all inputs, in the order of the table. Raises ConfigError, LoadError."""
     home = folder()
     table = tomllib.loads((home / _TABLE).read_text(encoding="utf-8"))
-    return [kernel for entry in table["kernel"] for kernel in _kernels(home, entry)]
+    return [kernel for entry in table["kernel"] for kernel in _kernels(entry)]
 
 
 def choose(names: Collection[str]) -> list[Kernel]:
@@ -68,19 +79,20 @@ def choose(names: Collection[str]) -> list[Kernel]:
 
 def program(name: str) -> Program:
     """The program of an object in the folder. Raises ConfigError, LoadError."""
-    return _program(folder(), name)
+    return loader.load(image(name))
 
 
-def _program(home: Path, name: str) -> Program:
-    path = home / "objects" / f"{name}.o"
+def image(name: str) -> bytes:
+    """An object in the folder. Raises ConfigError."""
+    path = folder() / "objects" / f"{name}.o"
     try:
-        return loader.load(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", code="file", where=str(path)) from error
 
 
-def _kernels(home: Path, entry: Mapping[str, Any]) -> list[Kernel]:
-    linked = _program(home, entry["name"])
+def _kernels(entry: Mapping[str, Any]) -> list[Kernel]:
+    linked = program(entry["name"])
     return [
         Kernel(entry["name"], entry["about"], linked, _context(given), int(str(given["expected"]), 0))
         for given in entry["inputs"]

@@ -43,19 +43,24 @@ def call(
     engine: Engine, kernel: Kernel, *, extra: Sequence[tuple[bytes, bool]] = (), budget: int = BUDGET_MAX
 ) -> Timed:
     """One call from fresh memory and empty stores; `extra` are more regions, with rights."""
+    run = prepare(kernel, extra=extra, budget=budget)
+    wall, start = perf_counter(), thread_time()
+    outcome = engine.run(kernel.program, run)
+    return Timed(outcome, thread_time() - start, perf_counter() - wall)
+
+
+def prepare(kernel: Kernel, *, extra: Sequence[tuple[bytes, bool]] = (), budget: int = BUDGET_MAX) -> Run:
+    """What a call is made with."""
     context = bytearray(kernel.context)
     regions = [(bytearray(content), writable) for content, writable in extra]
     memory = build_memory(kernel.program, kernel.program.fresh_data(), context, extra=regions)
-    run = Run(
+    return Run(
         memory=memory,
         call_helper=helpers.gate(memory, _services(), HELPERS),
         budget=budget,
         r1=CONTEXT_BASE if context else 0,
         r2=len(context),
     )
-    wall, start = perf_counter(), thread_time()
-    outcome = engine.run(kernel.program, run)
-    return Timed(outcome, thread_time() - start, perf_counter() - wall)
 
 
 def checked(engine: Engine, kernel: Kernel, *, extra: Sequence[tuple[bytes, bool]] = ()) -> Timed:
