@@ -18,10 +18,6 @@ from device.vm.memory import WINDOWS, GuestMemory, Region, window_of
 _ALIGNMENT: Final = 16
 
 
-Hosted = tuple[bytearray | memoryview, bytearray | memoryview]
-"""The bytes that helpers know, and those that code knows meanwhile."""
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Code that is in the machine at `base`; `entry` is the address to call."""
@@ -60,11 +56,8 @@ class Processor:
         return self.machine.install(text, base)
 
     @contextmanager
-    def memory(self, memory: GuestMemory) -> Iterator[list[Hosted]]:
-        """Let code reach a run's regions: their bytes are in the machine's windows for as long.
-
-        Yields the hosted ones, whose bytes have to be brought to and fro around helpers.
-        """
+    def memory(self, memory: GuestMemory) -> Iterator[None]:
+        """Let code reach a run's regions: their bytes are in the machine's windows for as long."""
         held: list[tuple[Region, bytearray | memoryview]] = []
         for region in memory.regions:
             data = region.data
@@ -75,7 +68,7 @@ class Processor:
             held.append((region, data))
             region.data = view
         try:
-            yield [(data, region.data) for region, data in held if region.hosted]
+            yield
         finally:
             for region, data in held:
                 if region.writable:

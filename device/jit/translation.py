@@ -18,7 +18,7 @@ from device.jit.errors import JitError
 from device.jit.lowering.calls import OPERANDS, Request, state_word
 from device.jit.lowering.function import Exit
 from device.jit.lowering.homes import BUDGET, Half, Home
-from device.jit.processor import Hosted, Loaded, Processor
+from device.jit.processor import Loaded, Processor
 from device.jit.stop import Reason, Stop
 from device.vm.analysis.entries import Entry, any_kinds, kinds_of
 from device.vm.analysis.functions import Functions
@@ -115,10 +115,10 @@ class NativeTranslation:
             mailbox[state_word(register, True)] = value >> 32
         mailbox[state_word(FRAME_POINTER, False)] = pointer
         mailbox[BUDGET_WORD] = budget
-        with processor.memory(m.run.memory) as hosted:
+        with processor.memory(m.run.memory):
             stop = processor.machine.run(
                 loaded.entry,
-                service=_Service(asked, mailbox, m, hosted),
+                service=_Service(asked, mailbox, m),
                 should_stop=partial(_killed, m.run.control),
                 singles=compiled.singles,
             )
@@ -145,16 +145,12 @@ def _killed(control: Control) -> bool:
 class _Service:
     """What SVCs ask for in one run."""
 
-    __slots__ = ("_asked", "_bytes", "_help", "_hosted", "_mailbox")
+    __slots__ = ("_asked", "_bytes", "_help")
 
-    def __init__(
-        self, asked: Sequence[Asked], mailbox: memoryview, m: Machine, hosted: Sequence[Hosted]
-    ) -> None:
+    def __init__(self, asked: Sequence[Asked], mailbox: memoryview, m: Machine) -> None:
         self._asked = asked
-        self._mailbox = mailbox
         self._bytes = mailbox.cast("B")
         self._help = m.help
-        self._hosted = hosted
 
     def __call__(self, number: int) -> None:
         """Serve request `number`. Words that are known come from the request, code has stored the others."""
@@ -168,21 +164,10 @@ class _Service:
                 for number, stored, known in zip(numbers, asked.stored, asked.known, strict=True)
             ]
         if asked.helper is not None:
-            result = self._call(asked.helper, numbers)
+            result = self._help(asked.helper, *numbers) & MASK64
         else:
             result = asked.operation(numbers[0], numbers[1], 64) & MASK64
         _RESULT.pack_into(self._bytes, _OPERANDS_AT, result)
-
-    def _call(self, helper: int, numbers: Sequence[int]) -> int:
-        if not self._hosted:
-            return self._help(helper, *numbers) & MASK64
-        for known_to_helpers, known_to_code in self._hosted:
-            known_to_helpers[:] = known_to_code
-        try:
-            return self._help(helper, *numbers) & MASK64
-        finally:
-            for known_to_helpers, known_to_code in self._hosted:
-                known_to_code[:] = known_to_helpers
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,28 +62,18 @@ class Region:
     """A run of guest bytes with one permission.
 
     `data` backs the bytes from `origin` on; the accessible part is [`base`, `end`). The two differ only
-    for the stack, whose accessible part grows downwards with the call depth. A helper reads and writes
-    the bytes of a `hosted` region elsewhere too, not only through this object.
+    for the stack, whose accessible part grows downwards with the call depth.
     """
 
-    __slots__ = ("base", "data", "end", "hosted", "name", "origin", "writable")
+    __slots__ = ("base", "data", "end", "name", "origin", "writable")
 
-    def __init__(
-        self,
-        name: str,
-        base: int,
-        data: bytearray | memoryview,
-        *,
-        writable: bool,
-        hosted: bool = False,
-    ) -> None:
+    def __init__(self, name: str, base: int, data: bytearray | memoryview, *, writable: bool) -> None:
         self.name = name
         self.base = base
         self.origin = base
         self.data = data
         self.end = base + len(data)
         self.writable = writable
-        self.hosted = hosted
 
 
 class Stack(Region):

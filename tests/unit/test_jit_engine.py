@@ -12,7 +12,7 @@ from device.jit.engine import JitEngine
 from device.jit.translation import NativeTranslation
 from device.vm.asm import assemble
 from device.vm.faults import FaultCode, GuestFault
-from device.vm.memory import CONTEXT_BASE, EXTRA_BASE, Region
+from device.vm.memory import CONTEXT_BASE
 from device.vm.program import Control, Layout, Outcome, Program, Run, build_memory
 from device.vm.switch import SwitchEngine
 
@@ -141,22 +141,6 @@ def test_a_helper_sees_and_changes_memory_and_may_end_the_run() -> None:
     assert outcome.fault is not None
     assert (outcome.fault.code, outcome.fault.pc, outcome.instructions) == (FaultCode.HELPER_DENIED, 10, 10)
     assert calls[1][1] == 7
-
-
-def test_bytes_that_helpers_know_elsewhere_are_the_same() -> None:
-    """A packet's buffer belongs to the helpers: they write it past the run's memory."""
-    linked = program(f"lddw r6, {EXTRA_BASE}\nstb [r6], 5\ncall 1\nldxb r0, [r6+1]\nstb [r6+2], 9\nexit")
-    shared = bytearray(4)
-    memory = build_memory(linked, bytearray())
-    memory = type(memory)([Region("shared", EXTRA_BASE, shared, writable=True, hosted=True)], memory.stack)
-
-    def helper(*_: int) -> int:
-        assert shared[0] == 5
-        shared[1] = 6
-        return 0
-
-    assert JitEngine().run(linked, Run(memory, call_helper=helper)).r0 == 6
-    assert bytes(shared) == bytes([5, 6, 9, 0])
 
 
 def test_memory_of_other_lengths_and_rights_is_other_code() -> None:

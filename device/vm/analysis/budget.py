@@ -21,26 +21,46 @@ class Segment:
 
 
 def segments(unit: Unit, shape: Structure) -> list[list[Segment]]:
-    """What every block charges, and where the budget is looked at: entry, loops' headers, behind calls.
+    """What every block charges, and where the budget is looked at: where a unit or a loop is entered or left,
+    and behind calls.
 
-    What has to be there is the cost of the longest way to where it is looked at again.
+    What has to be there is the cost of the longest way to where it is looked at again. As that is not beyond
+    its loop, a loop of one block needs no more than it costs.
     """
     blocks = unit.blocks
+    looked = _looked(unit, shape)
     ahead = [0] * len(blocks)
     found: list[list[Segment]] = [[] for _ in blocks]
     for number in range(len(blocks) - 1, -1, -1):
         block = blocks[number]
-        forward = [t for t in block.successors() if t > number and t not in shape.headers]
+        forward = [target for target in block.successors() if target not in looked]
         parts = _costs(block)
         needs = list(parts)
         needs[-1] += max((ahead[target] for target in forward), default=0)
         ahead[number] = needs[0]
-        looked = number == 0 or number in shape.headers
         found[number] = [
-            Segment(cost, need if index or looked else 0)
+            Segment(cost, need if index or number in looked else 0)
             for index, (cost, need) in enumerate(zip(parts, needs, strict=True))
         ]
     return found
+
+
+def _looked(unit: Unit, shape: Structure) -> set[int]:
+    """The blocks before which the budget is looked at: the entry, headers, and what a loop is left to."""
+    looked = {0, *shape.headers}
+    if shape.structured:
+        for number, block in enumerate(unit.blocks):
+            looked.update(target for target in block.successors() if _leaves(shape, number, target))
+    return looked
+
+
+def _leaves(shape: Structure, source: int, target: int) -> bool:
+    """Whether a jump leaves the innermost loop around `source`."""
+    header = shape.loop[source]
+    around = shape.loop[target]
+    while around not in (-1, header):
+        around = shape.outer[around]
+    return header != -1 and around != header
 
 
 def _costs(block: Block) -> list[int]:

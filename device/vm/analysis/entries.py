@@ -14,7 +14,9 @@ from device.vm.memory import MAP_END, STACK_PLACE, STACK_TOP, WINDOWS, window_of
 
 WIDE: Final = -2
 SMALL: Final = -1
-"""What a register may be known to be at an entry: anything, 32 bits, or (from 0 on) a place of the map."""
+_EXACT: Final = -3
+"""What a register may be known to be at an entry: anything, 32 bits, or (from 0 on) a place of the map. Kinds
+from _EXACT down are one value each."""
 
 Kinds = tuple[int, ...]
 """Of r0 to r9, WIDE where nobody reads it; of r10, 0 when it is STACK_TOP."""
@@ -48,6 +50,11 @@ def kinds_of(values: Sequence[int], live: int) -> Kinds:
     return tuple(kinds)
 
 
+def exactly(value: int) -> int:
+    """The kind of a register with one value."""
+    return _EXACT - value
+
+
 def kinds_at_call(state: State, live: int) -> Kinds:
     """The kinds of the registers that a callee gets."""
     kinds = [
@@ -71,6 +78,9 @@ def _kind(low: int, high: int, place: int = NOWHERE) -> int:
 
 
 def _bounds(kind: int) -> Value:
+    if kind <= _EXACT:
+        value = _EXACT - kind
+        return value, value, window_of(value)
     if kind >= 0:
         return WINDOWS[kind], _last(kind), kind
     return WORD if kind == SMALL else ANY

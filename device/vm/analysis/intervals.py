@@ -47,8 +47,13 @@ _PATIENCE: Final = (1, 2, 4)
 """Visits of a loop's header up to which bounds are joined as they are, then widened to what the unit compares
 with, then to the borders of types and of the map; later, to what 32 or 64 bits can hold."""
 
-_BORDERS: Final = (0, 1, 0xFF, 0xFFFF, MAP_START, MAP_END, 2**31 - 1, MASK32, 2**63 - 1, MASK64)
-_WORDS: Final = (0, MASK32, MASK64)
+_BORDERS: Final = (
+    *(0, 1, 0xFF, 0xFFFF, MAP_START, MAP_END),
+    *(2**31 - 2, 2**31 - 1, MASK32 - 1, MASK32, 2**63 - 2, 2**63 - 1, MASK64 - 1, MASK64),
+)
+"""Those of types are there less one too: a counter that is compared with something stays that much below."""
+
+_WORDS: Final = (0, MASK32 - 1, MASK32, MASK64)
 
 
 def constant(value: int) -> Value:
