@@ -16,8 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/client demo
 
+# A test that its time limit cannot end, because it waits for a thread, ends the run, and every stack is shown.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
