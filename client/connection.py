@@ -15,6 +15,7 @@ from client.exchange import GET, Call, CoapExchange, Exchange, Reply
 from client.locks import Locks
 from device.api import CBOR, JSON, PROBLEM_CBOR, Problem, decode_body, encode_body
 from device.errors import ConfigError, MalformedRequest, RemoteError, TransportError, UnsupportedFormat
+from device.transport import LAN, Timing
 
 DEFAULT_TIMEOUT_S: Final = 5.0
 _TEXT: Final = 0
@@ -22,16 +23,26 @@ _SLOWEST_BYTES_PER_S: Final = 2048
 
 
 class Connection:
-    """Requests to any number of peers. An async context manager; or give it an `exchange` of your own."""
+    """Requests to any number of peers. An async context manager; or give it an `exchange` of your own.
 
-    def __init__(self, exchange: Exchange | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    `timing` is how often what is not acknowledged is sent again.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange | None = None,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timing: Timing = LAN,
+    ) -> None:
         self._exchange = exchange
+        self._timing = timing
         self.timeout_s = timeout_s
         self.locks = Locks()
 
     async def __aenter__(self) -> Self:
         if self._exchange is None:
-            self._exchange = await CoapExchange.open()
+            self._exchange = await CoapExchange.open(self._timing)
         return self
 
     async def __aexit__(

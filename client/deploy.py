@@ -2,9 +2,9 @@
 
     survey ─▶ sequence number ─▶ sign and publish, one manifest per (srv, board) ─▶ pull ─▶ confirm
 
-A device that meanwhile took somebody else's update refuses with ROLLBACK and is tried again with a fresh
-number, a bounded number of times. One that does not answer keeps nobody else from being updated. What is
-reported as deployed is what was signed here, always.
+A device that meanwhile took somebody else's update refuses with ROLLBACK, or tells of that update alone, and
+is tried again with a fresh number, a bounded number of times. One that does not answer keeps nobody else from
+being updated. What is reported as deployed is what was signed here, always.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 from client.directory import Target
 from client.fleet import for_each
 from client.manifest import Signed
-from client.pull import Pull, pull
+from client.pull import MISSED, Pull, pull
 from client.release import Order, Publisher, release
 from client.remote import RemoteDevice
 from client.results import Outcome
@@ -25,6 +25,7 @@ from client.sequence import Recipient, ask_each
 from client.steps import Step
 from device.api import DeviceInfo
 from device.errors import MicroBpfError
+from device.suit.refusals import Refusal
 
 ATTEMPTS: Final = 5
 DEADLINE_S: Final = 60.0
@@ -134,7 +135,7 @@ class _Rounds:
     def _worth_another(self, outcome: Outcome[Deployed]) -> bool:
         if self._order.sequence_number is not None or self._attempt == ATTEMPTS:
             return False
-        raced = outcome.error is not None and outcome.error.code == "ROLLBACK"
+        raced = outcome.error is not None and outcome.error.code in (Refusal.ROLLBACK.name, MISSED)
         return raced and monotonic() < self._deadline
 
     async def _ask_again(self, targets: Sequence[Target]) -> list[Recipient]:

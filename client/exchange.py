@@ -74,22 +74,30 @@ class Exchange(Protocol):
 class CoapExchange:
     """CoAP over UDP on one context of device.transport, which bounds the requests in flight."""
 
-    def __init__(self, context: transport.CoapContext) -> None:
+    def __init__(self, context: transport.CoapContext, timing: transport.Timing = transport.LAN) -> None:
         self._context = context
+        self._timing = timing
 
     @classmethod
-    async def open(cls) -> CoapExchange:
+    async def open(cls, timing: transport.Timing = transport.LAN) -> CoapExchange:
         """An exchange on a fresh client context."""
-        return cls(await transport.client_context())
+        return cls(await transport.client_context(), timing)
 
     async def send(self, call: Call, timeout_s: float) -> Reply:
         """See Exchange."""
-        return _reply(await transport.request(self._context, _message(call), timeout_s=timeout_s))
+        return _reply(
+            await transport.request(self._context, _message(call), timeout_s=timeout_s, timing=self._timing)
+        )
 
     async def fetch(self, url: str, limit: int, timeout_s: float) -> bytes:
         """See Exchange."""
         return await transport.download(
-            self._context, url, limit=limit, block_size=_FETCH_BLOCK, timeout_s=timeout_s
+            self._context,
+            url,
+            limit=limit,
+            block_size=_FETCH_BLOCK,
+            timeout_s=timeout_s,
+            timing=self._timing,
         )
 
     async def observe(self, call: Call, timeout_s: float) -> AsyncGenerator[Reply, None]:
@@ -118,7 +126,7 @@ class CoapExchange:
         message = _message(call)
         message.opt.observe = 0
         message.opt.echo = echo
-        message.transport_tuning = transport.tuning(transport.LAN)
+        message.transport_tuning = transport.tuning(self._timing)
         return self._context.request(message, handle_blockwise=False)
 
     async def _whole(self, message: aiocoap.Message, call: Call, timeout_s: float) -> Reply:

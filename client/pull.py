@@ -1,7 +1,8 @@
 """Making one device fetch one manifest, and learning what became of it.
 
 A device answers a trigger before the update runs, so success is what `/slots/{n}` shows afterwards: the
-digest and the sequence number that were signed, and nothing else (suit.md section 7).
+digest and the sequence number that were signed, and nothing else (suit.md section 7). Until the deadline no
+single answer that is lost ends it: whether a trigger arrived is seen in what the device does.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from client.manifest import Signed
 from client.remote import RemoteDevice
@@ -19,8 +20,12 @@ from device.api import UpdateStatus
 from device.errors import RemoteError, TransportError
 from device.suit.refusals import Refusal
 
+T = TypeVar("T")
+
 OVERTAKEN: Final = "overtaken"
+MISSED: Final = "missed"
 _BUSY: Final = "5.03"
+_TIMEOUT: Final = "timeout"
 _FIRST_POLL_S: Final = 0.006
 _LAST_POLL_S: Final = 0.15
 _POLL_GROWTH: Final = 1.3
@@ -46,46 +51,87 @@ class Pull:
 async def pull(device: RemoteDevice, release: Signed, how: Pull) -> None:
     """Have `device` install `release`, and return when it is in the slot.
 
-    Raises RemoteError with the refusal's class, or `overtaken` when the slot holds something else in the
-    end; TransportError when the device falls silent or the deadline passes.
+    Raises RemoteError with the refusal's class, `overtaken` when a later update is in the slot in the end,
+    `missed` when this one never came into it and nobody says why; TransportError when the device falls silent
+    or the deadline passes.
     """
     name = device.target.name
-    with timed(how.on_step, "trigger", name) as step:
-        await _trigger(device, release.manifest_url, how)
-        step.detail = release.manifest_url
-    with timed(how.on_step, "install", name) as step:
-        status = await _outcome(device, release, how)
-        step.detail, step.size = f"slot {release.slot}", len(release.image)
+    status = await _one_update(device, release, how)
+    while status is not None and status.result == Refusal.BUSY.name and how.remaining() > 0:
+        how.on_note(f"{name} gave way to another update, asking again")
+        status = await _one_update(device, release, how)
     if status is not None and status.result != "OK":
         raise refusal(status)
     with timed(how.on_step, "confirm", name) as step:
-        if not await holds(device, release):
-            raise overtaken(device, release)
+        slot = await _patiently(lambda: device.slot(release.slot), how)
+        if slot.digest != release.digest or slot.sequence_number != release.sequence_number:
+            later = status is not None or (slot.sequence_number or 0) > release.sequence_number
+            raise overtaken(device, release) if later else _missed(device, release)
         step.detail = f"tag {release.tag}, sequence number {release.sequence_number}"
 
 
-async def holds(device: RemoteDevice, release: Signed) -> bool:
-    """Whether the slot shows the digest and the sequence number that were signed."""
-    slot = await device.slot(release.slot)
-    return slot.digest == release.digest and slot.sequence_number == release.sequence_number
+async def _one_update(device: RemoteDevice, release: Signed, how: Pull) -> UpdateStatus | None:
+    """Ask for the update and wait for its end; as `_outcome`."""
+    name = device.target.name
+    with timed(how.on_step, "trigger", name) as step:
+        url = await _trigger(device, release, how)
+        step.detail = url or "posted the manifest itself"
+    with timed(how.on_step, "install", name) as step:
+        status = await _outcome(device, url, how)
+        step.detail, step.size = f"slot {release.slot}", len(release.image)
+    return status
 
 
-async def _trigger(device: RemoteDevice, url: str, how: Pull) -> None:
-    """Trigger; a device that is busy is waited for as long as it asks, until the deadline."""
-    told = False
+async def _trigger(device: RemoteDevice, release: Signed, how: Pull) -> str | None:
+    """Trigger; a device that is busy is waited for as long as it asks, until the deadline.
+
+    One that is busy still is given the manifest itself, which does not wait for fetches that anybody may have
+    started (suit.md section 11). Returns the URL under which its status has the update: None for a manifest
+    that was posted.
+    """
+    busy = 0
     while True:
         try:
-            await device.trigger(url)
+            await device.trigger(release.manifest_url)
+        except TransportError as error:
+            if error.code != _TIMEOUT or how.remaining() <= 0:
+                raise
+            return release.manifest_url  # it may have arrived: its status tells
         except RemoteError as error:
             wait = _busy_for(error)
+            busy += 1
+            if wait is not None and busy > 1 and await _posted(device, release):
+                return None
             if wait is None or wait > how.remaining():
                 raise
-            if not told:
+            if busy == 1:
                 how.on_note(f"{device.target.name} is busy ({error.detail}), waiting for it")
-                told = True
             await how.sleep(wait)
         else:
-            return
+            return release.manifest_url
+
+
+async def _posted(device: RemoteDevice, release: Signed) -> bool:
+    """Post the manifest. False where the device does not take it now, or has no resource for it."""
+    try:
+        await device.post_manifest(release.envelope)
+    except RemoteError:
+        return False
+    except TransportError as error:
+        if error.code != _TIMEOUT:
+            raise
+    return True
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]], how: Pull) -> T:
+    """What a device answers; asked again where an answer does not come, until the deadline."""
+    while True:
+        try:
+            return await ask()
+        except TransportError as error:
+            if error.code != _TIMEOUT or how.remaining() <= 0:
+                raise
+            await how.sleep(_LAST_POLL_S)
 
 
 def _busy_for(error: RemoteError) -> float | None:
@@ -95,14 +141,14 @@ def _busy_for(error: RemoteError) -> float | None:
     return min(max(float(asked), 0.1), _LONGEST_WAIT_S)
 
 
-async def _outcome(device: RemoteDevice, release: Signed, how: Pull) -> UpdateStatus | None:
-    """The final status of this update; None when the device's status tells of a later one already."""
+async def _outcome(device: RemoteDevice, url: str | None, how: Pull) -> UpdateStatus | None:
+    """The final status of the update from `url`; None when the device's status tells of another one."""
     started = how.clock()
     wait = _FIRST_POLL_S
     seen = False
     while True:
-        status = await device.status()
-        if status.url == release.manifest_url:
+        status = await _patiently(device.status, how)
+        if status.url == url:
             seen = True
             if status.state == "idle" and status.result is not None:
                 return status
@@ -117,6 +163,18 @@ async def _outcome(device: RemoteDevice, release: Signed, how: Pull) -> UpdateSt
             )
         await how.sleep(wait)
         wait = min(wait * _POLL_GROWTH, _LAST_POLL_S)
+
+
+def _missed(device: RemoteDevice, release: Signed) -> RemoteError:
+    """The error of an update that never came into the slot, while the device tells of another one."""
+    return RemoteError(
+        f"sequence number {release.sequence_number} did not come into slot {release.slot}, and the device "
+        "tells of another update already",
+        status="4.09",
+        code=MISSED,
+        where=device.target.url(f"/slots/{release.slot}"),
+        hint="deploy again",
+    )
 
 
 def refusal(status: UpdateStatus) -> RemoteError:

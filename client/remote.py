@@ -9,8 +9,9 @@ from typing import Any, Final, TypeVar
 
 from client.connection import Connection
 from client.directory import Target
-from client.exchange import DELETE, GET, POST, PUT
+from client.exchange import DELETE, GET, POST, PUT, Call
 from device.api import (
+    CBOR,
     DeviceInfo,
     ExecAnswer,
     ExecRequest,
@@ -89,6 +90,12 @@ class RemoteDevice:
     async def trigger(self, url: str) -> None:
         """POST /suit/trigger: fetch and apply the manifest at `url`."""
         await self.connection.text(POST, self.target.url("/suit/trigger"), url.encode())
+
+    async def post_manifest(self, envelope: bytes) -> None:
+        """POST /suit/manifest: apply this manifest."""
+        url = self.target.url("/suit/manifest")
+        call = Call(POST, url, envelope, content_format=CBOR)
+        await self.connection.send(call, timeout_s=self.connection.allowance_s(len(envelope)))
 
     async def status(self) -> UpdateStatus:
         """GET /suit/status."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client.commands import loop
-from client.commands.options import device_options, framed, output_options, timeout_option
+from client.commands.options import connect, device_options, framed, output_options, timeout_option
 from client.commands.signing import IMAGE, key_options, release_options, sequence_of, signer_of
 from client.escape import escape
 from client.source import build_object
@@ -115,11 +115,10 @@ async def _deploy(
     building: Future[bytes],
     earlier: Sequence[Step],
 ) -> list[Outcome[Deployed]]:
-    from client.connection import Connection
     from client.pipeline import Watcher, deploy_file
     from client.release import Publisher
 
-    async with Connection(timeout_s=timeout) as connection:
+    async with connect(timeout) as connection:
         with ui.progress("updating") as progress:
 
             def on_targets(targets: Sequence[Target]) -> None:

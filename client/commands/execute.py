@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client.commands.options import device_options, framed, output_options, slot_option, with_devices
+from client.commands.options import (
+    device_options,
+    framed,
+    output_options,
+    slot_option,
+    timing_option,
+    with_devices,
+)
 from client.commands.requests import exec_options, request_of
 from client.ui import Ui
 
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 @click.command("exec", epilog="Example: client exec --slot 0 -d calm-otter --context 0800000000000000")
 @slot_option(text="RAM slot to run.")
 @exec_options
+@timing_option
 @device_options
 @output_options
 @framed

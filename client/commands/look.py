@@ -8,6 +8,7 @@ import click
 
 from client.commands import loop
 from client.commands.options import (
+    connect,
     device_options,
     framed,
     output_options,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 def devices_command(ui: Ui, no_check: bool, server: str, timeout: float) -> int:
     """List the devices in the directory, and whether they answer."""
     from client.addresses import base_url
-    from client.connection import Connection
     from client.views import check_health, health_rows
 
     base = base_url(server)
@@ -42,7 +42,7 @@ def devices_command(ui: Ui, no_check: bool, server: str, timeout: float) -> int:
         from client.fleet import named
         from client.results import Outcome
 
-        async with Connection(timeout_s=timeout) as connection:
+        async with connect(timeout) as connection:
             targets = named(await registered(connection, base))
             found = await check_health(connection, targets, check=not no_check)
         if not found:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 SLOTS: Final = 256
+_TIMING: Final = "client.timing"
 
 
 def output_options(command: F) -> F:
@@ -63,7 +64,7 @@ def device_options(command: F) -> F:
 
 
 def timeout_option(command: F) -> F:
-    """`--timeout` of each request."""
+    """`--timeout` of each request, and `--timing`."""
     return click.option(
         "--timeout",
         type=click.FloatRange(0.05, 600),
@@ -71,7 +72,32 @@ def timeout_option(command: F) -> F:
         show_default=True,
         metavar="SECONDS",
         help="How long to wait for an answer.",
+    )(timing_option(command))
+
+
+def timing_option(command: F) -> F:
+    """`--timing` of the repetitions of a request, which `connect` reads."""
+    return click.option(
+        "--timing",
+        type=click.Choice(["lan", "rfc7252"]),
+        default="lan",
+        show_default=True,
+        expose_value=False,
+        callback=_keep_timing,
+        help="When what is not acknowledged is sent again: soon, or as the standard says.",
     )(command)
+
+
+def _keep_timing(context: click.Context, _parameter: click.Parameter, value: str) -> None:
+    context.meta[_TIMING] = value
+
+
+def connect(timeout: float) -> Connection:
+    """A connection with the timing that this command was given."""
+    from client.connection import Connection
+    from device.transport import TIMINGS
+
+    return Connection(timeout_s=timeout, timing=TIMINGS[click.get_current_context().meta[_TIMING]])
 
 
 def layout_option(command: F) -> F:
@@ -125,15 +151,14 @@ def with_devices(
 ) -> int:
     """Open a connection, resolve the devices, and run `action(connection, server, targets)`."""
     from client.addresses import base_url
-    from client.connection import Connection
     from client.fleet import resolve
 
     async def run() -> int:
         base = base_url(server)
-        async with Connection(timeout_s=timeout) as connection:
-            targets = await resolve(connection, base, selectors)
+        async with connect(timeout) as opened:
+            targets = await resolve(opened, base, selectors)
             ui.expect(len(targets))
-            return await action(connection, base, targets)
+            return await action(opened, base, targets)
 
     return loop.run(ui, run())
 

@@ -12,6 +12,7 @@ import click
 
 from client.commands import loop
 from client.commands.options import (
+    connect,
     device_options,
     framed,
     layout_option,
@@ -246,7 +247,6 @@ async def _release(
     if not devices and seq is None:
         raise click.UsageError("say --seq N, or name the devices with -d: they know what comes next")
     from client.addresses import base_url
-    from client.connection import Connection
     from client.image import prepare
     from client.release import Order, Publisher
 
@@ -262,7 +262,7 @@ async def _release(
         alias=alias,
         publish=publish,
     )
-    async with Connection(timeout_s=timeout) as connection:
+    async with connect(timeout) as connection:
         publisher = Publisher(connection, base_url(server), signer, ui.step, ui.note)
         if devices:
             return await _for_devices(publisher, order, devices)

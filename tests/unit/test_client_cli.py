@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +196,18 @@ def test_a_missing_key_is_named_with_the_way_to_one(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "client keygen" in result.stderr
     assert not (tmp_path / "no.pem").exists()
+
+
+@pytest.mark.parametrize(("timing", "sent"), [("lan", 2), ("rfc7252", 1)])
+def test_timing_says_when_a_request_is_sent_again(timing: str, sent: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        peer.settimeout(0.05)
+        server = f"coap://127.0.0.1:{peer.getsockname()[1]}"
+        arguments = ["devices", "--server", server, "--timeout", "0.8", "--timing", timing]
+        assert client(*arguments).exit_code == 3
+        count = 0
+        with suppress(TimeoutError):
+            while peer.recv(2048):
+                count += 1
+    assert count == sent

@@ -45,6 +45,8 @@ class FakeDevice:
     """A device that verifies and plans for real, and fetches from a FakeFiles at once.
 
     `before_update` runs before each update, to play somebody else; `busy` triggers are answered 5.03 first.
+    With `takes_posts` it has /suit/manifest. The first `lost` requests to `lose` are never answered; with
+    `arrives` they are carried out.
     """
 
     def __init__(self, files: FakeFiles, name: str = "otter", board: str = "native") -> None:
@@ -67,14 +69,28 @@ class FakeDevice:
         self.slots: dict[int, dict[str, Any]] = {}
         self.status: dict[str, Any] = {"state": "idle"}
         self.busy = 0
+        self.takes_posts = False
+        self.lose, self.lost, self.arrives = "", 0, True
         self.before_update: Callable[[FakeDevice], None] = lambda _device: None
         self.after_update: Callable[[FakeDevice], None] = lambda _device: None
         self.triggers: list[str] = []
 
     def __call__(self, call: Call) -> Reply:
         path = path_of(call)
+        if path == self.lose and self.lost:
+            self.lost -= 1
+            if self.arrives:
+                self._answer(call, path)
+            raise TransportError("no answer", code="timeout")
+        return self._answer(call, path)
+
+    def _answer(self, call: Call, path: str) -> Reply:
         if path == "device":
             return content(self.info.to_map())
+        if path == "suit/manifest" and self.takes_posts:
+            return self._update(call.payload, None)
+        if path == "suit/manifest":
+            return problem("4.04", "not-found")
         if path == "suit/status":
             return content(self.status)
         if path.startswith("slots/"):
@@ -88,17 +104,20 @@ class FakeDevice:
         if self.busy:
             self.busy -= 1
             return problem("5.03", "BUSY", max_age=0)
+        return self._update(self._fetch(url), url)
+
+    def _update(self, envelope: bytes, url: str | None) -> Reply:
         self.before_update(self)
         self.status = {"state": "idle", "url": url, "result": "OK"}
         try:
-            self._install(url)
+            self._install(envelope)
         except SuitError as error:
             self.status |= {"result": error.code, "detail": error.detail, "where": error.where}
         self.after_update(self)
         return Reply("2.01")
 
-    def _install(self, url: str) -> None:
-        verified = envelopes.verify(self._fetch(url), [KEY.public_key()])
+    def _install(self, envelope: bytes) -> None:
+        verified = envelopes.verify(envelope, [KEY.public_key()])
         info = self.info
         state = DeviceState(self.identity, info.sequence_number, info.slots, info.slot_size, None)
         planned = plan(verified, state)
@@ -291,6 +310,60 @@ async def test_a_device_that_stays_busy_is_given_up(bed: Bed) -> None:
     (outcome,) = await bed.deploy(deadline_s=0.5)
     assert outcome.error is not None
     assert (outcome.error.code, int(exit_code(outcome.error))) == ("BUSY", 1)
+
+
+async def test_a_device_that_others_keep_busy_is_given_the_manifest_itself(bed: Bed) -> None:
+    bed.device.busy, bed.device.takes_posts = 100, True
+    (outcome,) = await bed.deploy()
+    assert (outcome.ok, len(bed.device.triggers)) == (True, 2)
+    assert bed.device.slots[0]["digest"] == sha256(SEVEN).digest()
+    assert "posted the manifest itself" in [step.detail for step in bed.steps]
+
+
+async def test_an_update_that_gave_way_is_asked_for_again(bed: Bed) -> None:
+    def give_way(device: FakeDevice) -> None:
+        device.after_update = lambda _device: None
+        del device.slots[0]
+        device.info = replace(device.info, sequence_number=0)
+        device.status |= {"result": "BUSY", "detail": "a signed manifest was posted"}
+
+    bed.device.after_update = give_way
+    (outcome,) = await bed.deploy()
+    assert (outcome.ok, outcome.value.attempts, len(bed.device.triggers)) == (True, 1, 2)
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["answer", "request"])
+@pytest.mark.parametrize("path", ["suit/trigger", "suit/status", "slots/0"])
+async def test_what_is_lost_once_ends_nothing(bed: Bed, path: str, arrives: bool) -> None:
+    bed.device.lose, bed.device.lost, bed.device.arrives = path, 1, arrives
+    (outcome,) = await bed.deploy()
+    assert outcome.ok
+    assert outcome.value.release.sequence_number == 1
+
+
+async def test_what_is_always_lost_ends_at_the_deadline(bed: Bed) -> None:
+    bed.device.lose, bed.device.lost = "suit/status", 10**9
+    (outcome,) = await bed.deploy(deadline_s=0.1)
+    assert outcome.error is not None
+    assert outcome.error.code == "timeout"
+
+
+async def test_a_race_that_only_the_winner_tells_of_is_run_again(bed: Bed) -> None:
+    """Refused, but by then the device's status is that of the update that won."""
+
+    def somebody_else(device: FakeDevice) -> None:
+        device.before_update = lambda _device: None
+        device.put(3, EIGHT, 1)
+        device.after_update = tell_of_another
+
+    def tell_of_another(device: FakeDevice) -> None:
+        device.after_update = lambda _device: None
+        device.status = {"state": "idle", "url": "coap://files/other", "result": "OK"}
+
+    bed.device.before_update = somebody_else
+    (outcome,) = await bed.deploy()
+    assert (outcome.value.release.sequence_number, outcome.value.attempts) == (2, 2)
+    assert bed.device.slots[0]["digest"] == sha256(SEVEN).digest()
 
 
 async def test_a_race_is_run_again_with_a_fresh_number(bed: Bed) -> None:
