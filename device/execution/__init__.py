@@ -9,8 +9,8 @@ Programs never run on the event loop's thread. `pool` gives out threads, `slot` 
 """
 
 from device.execution.executor import Executor
+from device.execution.grants import RunLimits
 from device.execution.pool import ShortRunPool
-from device.execution.programs import RunLimits
 from device.execution.slot import slot_empty
 
 __all__ = ["Executor", "RunLimits", "ShortRunPool", "slot_empty"]

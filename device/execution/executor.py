@@ -21,9 +21,10 @@ from device.engines import ENGINES, select
 from device.errors import Conflict, MicroBpfError, NotFound, Unavailable, Unprocessable
 from device.execution.access import Access
 from device.execution.console import RunLog
+from device.execution.grants import Grant, RunLimits
 from device.execution.jobs import Job, Jobs
 from device.execution.pool import OPEN, Place, ShortRunPool, ended
-from device.execution.programs import Checker, Prepared, RunLimits
+from device.execution.programs import Checker, Prepared
 from device.execution.requests import Order, Spent, not_run
 from device.execution.run import Result, Surroundings, Work, perform
 from device.execution.slot import Entry, Slot, slot_empty
@@ -31,6 +32,7 @@ from device.execution.turn import RunControl, Turn
 from device.log import DeviceLog
 from device.storage.slots import SlotTable, StoredImage
 from device.storage.stores import MemoryStore
+from device.suit.capabilities import Capabilities, Maximum, decode
 from device.vm.helpers import BareBoard
 from device.vm.ports import Board, SleepingClock
 from device.vm.profiles import UBPF, Profile
@@ -76,7 +78,7 @@ class Executor:
         self._pool = pool
         self._log = log
         self._clock = clock
-        self._slots = [Slot(n, MemoryStore(self.checker.limits.store_entries)) for n in range(slots)]
+        self._slots = [Slot(n, MemoryStore(self._grant(images.get(n)).store)) for n in range(slots)]
         for slot in self._slots:
             slot.on_free = self._freed
         self._jobs = Jobs(self, workers, pool.long, clock, log, self._contended, self._job_changed)
@@ -99,7 +101,7 @@ class Executor:
         order = self._order(slot, request, access)
         await self._load_stored(slot, order.spent)
         prepared = self._loaded(slot, order.spent)
-        work = order.work(prepared, self.checker)
+        work = order.work(prepared)
         control = RunControl(deadline)
         entry = Entry(slot, control)
         try:
@@ -107,7 +109,7 @@ class Executor:
                 if not await place.ready(deadline):
                     return order.answer(work, not_run(work, "deadline"), self._size(slot))
                 if slot.prepared is not prepared:  # another program came while this one waited
-                    work = order.work(self._loaded(slot, order.spent), self.checker)
+                    work = order.work(self._loaded(slot, order.spent))
                 result = await self._on_thread(order, work, entry, place)
                 slot.count(result)
         finally:
@@ -143,7 +145,7 @@ class Executor:
         order = self._order(slot, request.run, access, long=True)
         await self._load_stored(slot, order.spent)
         await self._opened(slot)
-        work = order.work(self._loaded(slot, order.spent), self.checker)
+        work = order.work(self._loaded(slot, order.spent))
         control = RunControl(monotonic() + request.run.timeout_ms / 1000 if request.limited else None)
         job = self._jobs.submit(
             slot, work, client, control, lambda turn, job: self._around(slot, order, turn, job)
@@ -203,11 +205,11 @@ class Executor:
             tag=image.digest.hex()[:8],
             size=len(image.image),
             layout=prepared.program.layout.name.lower() if prepared else None,
-            profile=self.checker.profile.name,
+            profile=self._grant(image).profile.name,
             sequence_number=image.sequence_number,
             helpers=tuple(sorted(prepared.calls)) if prepared else (),
             metadata_helpers=_sorted(prepared.program.declared_helpers) if prepared else None,
-            capabilities=None if image.helpers is None else {"helpers": list(image.helpers)},
+            capabilities=None if image.capabilities is None else _capabilities(image).to_map(),
             bytecode="present",
             runs=slot.runs,
             faults=slot.faults,
@@ -244,25 +246,30 @@ class Executor:
         self,
         slot: int,
         image: bytes,
-        granted: Collection[int] | None = None,
+        capabilities: Capabilities | None = None,
         access: Access | None = None,
         declared: Layout | None = None,
     ) -> Prepared:
         """Link and verify an image and check its helper calls, on a thread.
 
-        `granted` is the list of the signed manifest, None without one; `access` what the pull says of
+        `capabilities` are those of the signed manifest; `access` is what the pull says of
         helpers, and `declared` of the layout. Raises NotFound, LoadError, VerifyError with all findings,
         Unprocessable `helper-denied`.
         Nothing but the answer comes of it, so one that is cancelled leaves nothing behind.
         """
         self._slot(slot)
         try:
-            return await asyncio.to_thread(self.checker.check, image, granted, access, declared)
+            return await asyncio.to_thread(self.checker.check, image, capabilities, access, declared)
         except Unprocessable as error:
             for finding in error.extra.get("findings", ()):
                 text = f"{finding['message']}: not in {finding['lists']}"
                 self._log.add("warning", f"slot{slot}", text)
             raise
+
+    @property
+    def maximum(self) -> Maximum:
+        """What an update may grant its programs at most."""
+        return self.checker.grants.maximum
 
     def held(self, slot: int) -> bool:
         """Whether a job keeps the slot from being replaced; short runs never do."""
@@ -288,6 +295,7 @@ class Executor:
                     for slot, program in programs.items():
                         slot.load(program)
                         slot.local.clear()
+                        slot.local.capacity = (program.grant if program else self._grant(None)).store
             finally:
                 for slot in programs:
                     slot.closed = False
@@ -332,6 +340,10 @@ class Executor:
         self.on_job(job.number)
         self.on_change(job.slot.number)
 
+    def _grant(self, image: StoredImage | None) -> Grant:
+        """What the program of an image may do; without one, what any may."""
+        return self.checker.grants.of(_capabilities(image) if image else None)
+
     def _slot(self, number: int) -> Slot:
         if not 0 <= number < len(self._slots):
             raise NotFound(f"there is no slot {number}", hint=f"slots are 0 to {len(self._slots) - 1}")
@@ -347,7 +359,7 @@ class Executor:
         if slot.prepared is not None or slot.refusal is not None or image is None:
             return
         try:
-            prepared = await self.check(slot.number, image.image, image.helpers)
+            prepared = await self.check(slot.number, image.image, _capabilities(image))
         except MicroBpfError as error:
             self._refuse(slot, image, error)
         else:
@@ -375,7 +387,7 @@ class Executor:
         if image is None:
             raise slot_empty(slot.number)
         try:
-            prepared = self.checker.check(image.image, image.helpers)
+            prepared = self.checker.check(image.image, _capabilities(image))
         except MicroBpfError as error:
             self._refuse(slot, image, error)
             raise
@@ -408,6 +420,11 @@ async def _uninterrupted(commit: Callable[[], None]) -> AsyncIterator[None]:
 
 def _sorted(helpers: frozenset[int] | None) -> tuple[int, ...] | None:
     return None if helpers is None else tuple(sorted(helpers))
+
+
+def _capabilities(image: StoredImage) -> Capabilities:
+    """What the manifest of a stored image grants; it was read before it was stored."""
+    return decode(image.capabilities, "capabilities") if image.capabilities else Capabilities()
 
 
 def _source(slot: Slot) -> str:

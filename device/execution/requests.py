@@ -8,7 +8,7 @@ from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
 from device.execution.access import Access, Lists, Point, refusal
 from device.execution.access import denied as denied_calls
 from device.execution.console import RunLog
-from device.execution.programs import Checker, Prepared
+from device.execution.programs import Prepared
 from device.execution.run import Result, Work, killed
 from device.vm.advice import describe
 from device.vm.program import Engine
@@ -48,17 +48,18 @@ class Order:
         check_sizes(request.context or b"", [region.bytes for region in request.regions])
         return cls(request, engine, lines, Spent(), access or Access.native(request.helpers), long)
 
-    def work(self, prepared: Prepared, checker: Checker) -> Work:
+    def work(self, prepared: Prepared) -> Work:
         """What to run.
 
         Raises Unprocessable when the program calls a helper outside the effective list and the request wants
-        that looked at now, MalformedRequest when it wants the image's list and there is none. The log gets
-        every call with the lists that lack it, and ids that grant nothing.
+        that looked at now, or may not be compiled and the request wants that; MalformedRequest when it wants
+        the image's list and there is none. The log gets every call with the lists that lack it, and ids that
+        grant nothing.
         """
         request = self.request
-        lists = Lists.of(
-            checker.helpers, checker.granted(prepared), prepared.program.declared_helpers, self.access
-        )
+        grant = prepared.grant
+        grant.require_engine(self.engine.name)
+        lists = Lists.of(grant.available, grant.helpers, prepared.program.declared_helpers, self.access)
         for helper in lists.unknown():
             self.lines.warn(f"helper 0x{helper:x} of the request does not exist here")
         if self.access.point is Point.PRE_FLIGHT:
@@ -70,14 +71,15 @@ class Order:
         return Work(
             program=prepared.program,
             engine=self.engine,
-            budget=checker.limits.budget(request.budget),
-            available=checker.helpers,
+            budget=grant.budget_of(request.budget),
+            frame_size=grant.stack,
+            available=grant.available,
             allowed=lists.effective,
             context=request.context,
             context_writable=request.context_writable,
             regions=tuple((region.bytes, region.writable) for region in request.regions),
             repeat=request.repeat,
-            profile=checker.profile,
+            profile=grant.profile,
             renews=self.long,
         )
 

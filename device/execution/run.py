@@ -10,6 +10,7 @@ from time import perf_counter
 from device.execution.console import RunConsole, RunLog
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import Helper, Services
+from device.vm.memory import FRAME_SIZE
 from device.vm.packet import Packet, PacketRequest
 from device.vm.ports import Board, Clock, KeyValueStore
 from device.vm.profiles import UBPF, Profile
@@ -22,6 +23,7 @@ class Work:
     """What to run, how often, with what. `allowed` are the ids of `available` that it may call.
 
     `renews`: its budget begins anew after each sleep. `packet`: its context is this request, to be answered.
+    `frame_size` is in bytes.
     """
 
     program: Program
@@ -36,6 +38,7 @@ class Work:
     profile: Profile = UBPF
     renews: bool = False
     packet: PacketRequest | None = None
+    frame_size: int = FRAME_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         context_writable=work.context_writable,
         extra=regions,
         budget=work.budget,
+        frame_size=work.frame_size,
         control=control,
         profile=work.profile,
         renews=work.renews,

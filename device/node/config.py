@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from device.errors import ConfigError
+from device.execution.grants import STORE_MAX
 from device.peripherals import Signal
+from device.suit.capabilities import STACK_MOST
+from device.suit.wire import WIRE_PROFILES
 from device.transport import LAN, Timing, parse_url
 from device.vm.loader import RAM_LIMIT
 from device.vm.profiles import PROFILES, UBPF
@@ -29,6 +32,10 @@ class NodeLimits:
     slot_size: int = 4096
     ram: int = RAM_LIMIT
     store_entries: int = 16
+    store_default: int = 16
+    store_max: int = STORE_MAX
+    stack_max: int = STACK_MOST
+    profiles: tuple[str, ...] = tuple(WIRE_PROFILES)
     budget_default: int = BUDGET_DEFAULT
     budget_max: int = BUDGET_MAX
     branches: int | None = None
@@ -45,6 +52,8 @@ class NodeLimits:
         if name == "allowed_hosts" and equals:
             hosts = tuple(host.strip() for host in value.split(",") if host.strip())
             return replace(self, allowed_hosts=self.allowed_hosts + hosts)
+        if name == "profiles" and equals:
+            return replace(self, profiles=_profiles(value))
         if name not in _ABOUT or not equals:
             raise ConfigError(
                 f"{text[:60]!r} is no limit", where="--limit", hint="NAME=VALUE, one of " + ", ".join(_ABOUT)
@@ -61,7 +70,11 @@ _ABOUT: Final[dict[str, tuple[str, tuple[int, int] | None]]] = {
     "update_deadline": ("seconds in which an update has to get its files", (1, 3600)),
     "slot_size": ("bytes of a slot", (64, 65_536)),
     "ram": ("bytes of a program's .data and .bss", (0, 65_536)),
-    "store_entries": ("entries of each key-value store", (1, 4096)),
+    "store_entries": ("entries of the global key-value store", (1, 4096)),
+    "store_default": ("entries of a slot's key-value store", (0, 4096)),
+    "store_max": ("entries that a signature can allow a slot's store", (0, 4096)),
+    "stack_max": ("bytes of a stack frame that a signature can allow", (32, STACK_MOST)),
+    "profiles": ("formats of updates that are taken: riot, ietf", None),
     "budget_default": ("instructions of a run", (1, BUDGET_MAX)),
     "budget_max": ("instructions that a signature can allow a run", (1, BUDGET_MAX)),
     "branches": ("taken jumps of a run, 0 for any number", (0, BUDGET_MAX)),
@@ -82,6 +95,14 @@ def _number(name: str, value: str) -> int:
     if bounds is not None and not bounds[0] <= number <= bounds[1]:
         raise ConfigError(f"{name} must be a number from {bounds[0]} to {bounds[1]}", where="--limit")
     return number
+
+
+def _profiles(value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    if not names or not all(name in WIRE_PROFILES for name in names):
+        known = ", ".join(WIRE_PROFILES)
+        raise ConfigError(f"{value[:60]!r} are no profiles of updates", where="--limit", hint=known)
+    return names
 
 
 def limits_of(texts: Iterable[str]) -> NodeLimits:
@@ -105,7 +126,11 @@ def helpers_of(text: str) -> tuple[int, ...]:
 
 def _help(name: str, about: str) -> str:
     default = getattr(NodeLimits(), name)
-    shown = {"allowed_hosts": "the file server's only", "branches": "the profile's"}.get(name, default)
+    shown = {
+        "allowed_hosts": "the file server's only",
+        "branches": "the profile's",
+        "profiles": ",".join(WIRE_PROFILES),
+    }.get(name, default)
     return f"  {name:<18} {about}  [{shown}]"
 
 
@@ -149,13 +174,7 @@ class NodeConfig:
         if self.profile not in PROFILES:
             known = ", ".join(PROFILES)
             raise ConfigError(f"{self.profile[:40]!r} is no profile", where="--profile", hint=known)
-        limits = self.limits
-        if limits.budget_default > limits.budget_max:
-            raise ConfigError(
-                f"budget_default, {limits.budget_default}, is above budget_max, {limits.budget_max}",
-                where="--limit",
-                hint="set both",
-            )
+        _check_defaults(self.limits)
         _check("--slots", self.slots, 1, 256)
         _check("--workers", self.workers, 0, 64)
         if not self.board or len(self.board) > 63 or not self.board.isprintable() or " " in self.board:
@@ -172,6 +191,16 @@ class NodeConfig:
             state=None if self.state is None else self.state / f"device-{index + 1}",
             index=index + 1,
         )
+
+
+def _check_defaults(limits: NodeLimits) -> None:
+    """What a program gets without a signature for more is no more than what a signature can give."""
+    for name in ("budget", "store"):
+        default, most = getattr(limits, f"{name}_default"), getattr(limits, f"{name}_max")
+        if default > most:
+            raise ConfigError(
+                f"{name}_default, {default}, is above {name}_max, {most}", where="--limit", hint="set both"
+            )
 
 
 def _check(where: str, value: int, least: int, most: int) -> None:

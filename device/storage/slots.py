@@ -16,14 +16,15 @@ SLOT_SIZE: Final = 4096
 class StoredImage:
     """What a slot holds: the bytes that were signed, their SHA-256, and the update that brought them.
 
-    `helpers` are the ids that its signed manifest grants, None when that has no list.
+    `capabilities` are those of its signed manifest, encoded as there, None when that has none (suit.md
+    section 8).
     """
 
     image: bytes
     digest: bytes
     name: str
     sequence_number: int
-    helpers: tuple[int, ...] | None = None
+    capabilities: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,9 +128,9 @@ class StateDirectory:
         if digest.hex() != entry["digest"]:
             self._warn(f"slot {entry['slot']}: image {entry['digest'][:8]} is damaged and left out")
             return None
-        granted = entry.get("helpers")
-        helpers = None if granted is None else tuple(map(int, granted))
-        return StoredImage(image, digest, entry["name"], entry["sequence_number"], helpers)
+        granted = entry.get("capabilities")
+        capabilities = None if granted is None else bytes.fromhex(granted)
+        return StoredImage(image, digest, entry["name"], entry["sequence_number"], capabilities)
 
     def save(self, contents: Contents) -> None:
         """Keep the contents: images first, then the record, then what nobody names any more goes.
@@ -202,7 +202,7 @@ def _record(contents: Contents) -> bytes:
                 "digest": image.digest.hex(),
                 "name": image.name,
                 "sequence_number": image.sequence_number,
-                "helpers": image.helpers,
+                "capabilities": None if image.capabilities is None else image.capabilities.hex(),
             }
             for slot, image in sorted(contents.images.items())
         ],

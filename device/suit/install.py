@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
 
@@ -29,11 +29,13 @@ from device.errors import (
 )
 from device.storage.slots import SlotTable, StoredImage
 from device.suit import uri
-from device.suit.envelope import verify
+from device.suit.capabilities import Capabilities, Maximum
+from device.suit.envelope import VerifiedManifest, verify
 from device.suit.identity import Identity, uuid_text
 from device.suit.keys import TrustStore
 from device.suit.plan import DeviceState, ImageOperation, Plan, plan
 from device.suit.refusals import Refusal, refuse
+from device.suit.wire import WIRE_PROFILES
 
 Fetch = Callable[[str, int], Awaitable[bytes]]
 """(URL, limit in bytes) → the bytes. Raises TransportError, RemoteError, TooLarge."""
@@ -48,8 +50,11 @@ _COMPARED: Final = {Refusal.VENDOR_MISMATCH.name: "vendor ID", Refusal.CLASS_MIS
 class ProgramHost(Protocol):
     """Who runs the programs: decides whether an image may, and swaps it in."""
 
-    async def check(self, slot: int, image: bytes) -> object:
-        """Link and verify; the prepared program. Raises LoadError, VerifyError, Unprocessable."""
+    async def check(self, slot: int, image: bytes, capabilities: Capabilities | None = None) -> object:
+        """Link and verify under what was signed; the prepared program.
+
+        Raises LoadError, VerifyError, Unprocessable.
+        """
 
     def held(self, slot: int) -> bool:
         """Whether a job keeps the slot from being replaced."""
@@ -66,17 +71,22 @@ class Conditions:
     """
 
     slot: int
-    check: Callable[[int, bytes], Awaitable[object]]
+    check: Callable[[int, bytes, Capabilities], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateLimits:
-    """Bounds of one update: bytes of an envelope, components, hosts (None: any), seconds of all fetching."""
+    """Bounds of one update: bytes of an envelope, components, hosts (None: any), seconds of all fetching.
+
+    `profiles` are the formats that are taken, `maximum` is what an update may grant its programs.
+    """
 
     envelope: int = 640
     components: int = 1
     allowed_hosts: tuple[str, ...] | None = ()
     deadline_s: float = 120.0
+    profiles: tuple[str, ...] = tuple(WIRE_PROFILES)
+    maximum: Maximum = field(default_factory=Maximum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +171,7 @@ class Installer:
     def accepts(self, envelope: bytes) -> bool:
         """Whether a trusted key signed this and the device, as it is now, would fetch its images. Pure."""
         try:
-            plan(verify(envelope, self._trusted().keys), self._state())
+            self._plan(self._verified(envelope))
         except SuitError:
             return False
         return True
@@ -221,7 +231,12 @@ class Installer:
         planned = self._planned(envelope)
         slots = tuple(operation.slot for operation in planned.operations)
         self._set(replace(self.status, state="image", sequence_number=planned.sequence_number, slots=slots))
-        images = {operation: await self._image(operation) for operation in planned.operations}
+        images: dict[ImageOperation, bytes] = {}
+        for operation in planned.operations:
+            brought = operation.content
+            if operation.source is not None:
+                brought = next(image for done, image in images.items() if done.slot == operation.source)
+            images[operation] = await self._image(operation, brought)
         prepared = {o.slot: await self._checked(o, image) for o, image in images.items()}
         await self._commit(planned, images, prepared)
 
@@ -245,23 +260,25 @@ class Installer:
     def _planned(self, envelope: bytes) -> Plan:
         self._log("suit: verifying manifest signature")
         try:
-            verified = verify(envelope, self._trusted().keys)
+            verified = self._verified(envelope)
         except SuitError as error:
             self._log(f"Unable to validate signature: {Refusal[error.code].riot_code}")
             raise
-        state = self._state()
+        stored = self._slots.sequence_number
         try:
-            planned = plan(verified, state)
+            planned = self._plan(verified)
         except SuitError as error:
             self._log_refused_plan(error)
             raise
-        self._log_plan(planned, state.sequence_number)
-        self._require_slot(planned)
+        self._log_plan(planned, stored)
         return planned
 
-    def _state(self) -> DeviceState:
-        """What a plan depends on, now."""
-        return DeviceState(
+    def _verified(self, envelope: bytes) -> VerifiedManifest:
+        return verify(envelope, self._trusted().keys, self.limits.profiles)
+
+    def _plan(self, verified: VerifiedManifest) -> Plan:
+        """What the update would do, on the device as it is now and by the keys that it trusts now."""
+        state = DeviceState(
             identity=self._identity,
             sequence_number=self._slots.sequence_number,
             slots=self._slots.count,
@@ -269,20 +286,11 @@ class Installer:
             allowed_hosts=self.limits.allowed_hosts,
             max_components=self.limits.components,
             held=[slot for slot in range(self._slots.count) if self._programs.held(slot)],
+            maximum=self.limits.maximum,
+            writable=self._trusted().writable(verified.signers),
+            only_slot=self._conditions.slot if self._conditions else None,
         )
-
-    def _require_slot(self, planned: Plan) -> None:
-        """A pull is for one slot, and the manifest must be for exactly that one."""
-        if self._conditions is None:
-            return
-        slots = [operation.slot for operation in planned.operations]
-        if slots != [self._conditions.slot]:
-            listed = ", ".join(f".ram.{slot}" for slot in slots)
-            raise refuse(
-                Refusal.SLOT_MISMATCH,
-                f"the manifest is for {listed}, the pull for .ram.{self._conditions.slot}",
-                where="common",
-            )
+        return plan(verified, state)
 
     def _log_refused_plan(self, error: SuitError) -> None:
         if error.code == Refusal.ROLLBACK.name:
@@ -312,17 +320,11 @@ class Installer:
             for what, raw in (("vendor ID", self._identity.vendor_id), ("class id", self._identity.class_id)):
                 self._log_comparison(what, uuid_text(raw), uuid_text(raw))
 
-    async def _image(self, operation: ImageOperation) -> bytes:
-        """The image in memory, of the signed size and digest."""
+    async def _image(self, operation: ImageOperation, brought: bytes | None) -> bytes:
+        """The image in memory, of the signed size and digest; fetched unless the update `brought` it."""
         self._log("SUIT policy check OK.")
         self._log(f"Formatted component name: .ram.{operation.slot}")
-        try:
-            image = await self._fetched(operation.uri, operation.size, Refusal.IMAGE_SIZE)
-        except SuitError as error:
-            code = error.extra.get("riot_code", Refusal[error.code].riot_code)
-            self._log(f"image download ({operation.uri}) failed with code {code}")
-            raise
-        self._log(f"Fetching firmware |{_BAR}| 100%")
+        image = await self._downloaded(operation) if brought is None else brought
         self._log("Finalizing payload store")
         self._log("Verifying image digest")
         self._log("Starting digest verification against image")
@@ -343,10 +345,20 @@ class Installer:
             )
         return image
 
+    async def _downloaded(self, operation: ImageOperation) -> bytes:
+        try:
+            image = await self._fetched(operation.uri, operation.size, Refusal.IMAGE_SIZE)
+        except SuitError as error:
+            code = error.extra.get("riot_code", Refusal[error.code].riot_code)
+            self._log(f"image download ({operation.uri}) failed with code {code}")
+            raise
+        self._log(f"Fetching firmware |{_BAR}| 100%")
+        return image
+
     async def _checked(self, operation: ImageOperation, image: bytes) -> object:
         check = self._conditions.check if self._conditions else self._programs.check
         try:
-            return await check(operation.slot, image)
+            return await check(operation.slot, image, operation.capabilities)
         except (LoadError, VerifyError, Unprocessable) as error:
             self._log("Erasing bad payload")
             findings = error.findings if isinstance(error, VerifyError) else [_finding(error)]
@@ -365,8 +377,9 @@ class Installer:
             operation.slot: StoredImage(
                 image=image,
                 digest=operation.digest,
-                name=uri.parse(operation.uri).path.rsplit("/", 1)[-1],
+                name=operation.name,
                 sequence_number=planned.sequence_number,
+                capabilities=operation.capabilities.encode() if operation.capabilities.given else None,
             )
             for operation, image in images.items()
         }

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from device.errors import TooLarge
 from device.vm.helpers import Helper, Services, gate
-from device.vm.memory import CONTEXT_BASE, MAX_EXTRA_REGIONS, MAX_REGION_BYTES, GuestMemory
+from device.vm.memory import CONTEXT_BASE, FRAME_SIZE, MAX_EXTRA_REGIONS, MAX_REGION_BYTES, GuestMemory
 from device.vm.profiles import UBPF, Profile
 from device.vm.program import BUDGET_DEFAULT, Control, Program, Run, build_memory
 
@@ -25,18 +25,21 @@ def set_up(
     control: Control | None = None,
     profile: Profile = UBPF,
     renews: bool = False,
+    frame_size: int = FRAME_SIZE,
 ) -> Run:
     """Everything that an engine needs to execute `program` once (programs.md section 3).
 
     `data` is the slot's .data and .bss, which keep what is written; `context` and the `extra` regions (bytes,
     writable) are written to as well. `allowed` narrows the `available` helpers; None does not. r1 is the
-    context's address, r2 its length. `renews`: the budget begins anew after each sleep. Where the services
-    have a packet, that is the context (helpers.md section 5).
+    context's address, r2 its length. `renews`: the budget begins anew after each sleep. `frame_size` is in
+    bytes. Where the services have a packet, that is the context (helpers.md section 5).
     """
     packet = services.packet
     if packet is not None:
         context, context_writable = packet.context, False
-    memory = build_memory(program, data, context, context_writable=context_writable, extra=extra)
+    memory = build_memory(
+        program, data, context, context_writable=context_writable, extra=extra, frame_size=frame_size
+    )
     if packet is not None:
         memory = GuestMemory([*memory.regions[1:], *packet.regions], memory.stack)
     return Run(

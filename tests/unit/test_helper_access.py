@@ -18,6 +18,7 @@ from device.log import DeviceLog
 from device.node.clock import BootClock
 from device.storage.slots import SlotTable, StoredImage
 from device.storage.stores import MemoryStore
+from device.suit.capabilities import Capabilities
 from device.vm.asm import assemble
 from device.vm.helpers import HELPERS
 from device.vm.profiles import UBPF
@@ -97,8 +98,10 @@ class Host:
 
     async def install(self, image: bytes, granted: tuple[int, ...] | None = None, access: Any = None) -> None:
         number = self.images.sequence_number + 1
-        stored = StoredImage(image, sha256(image).digest(), "p", number, granted)
-        prepared = await self.executor.check(0, image, granted, access)
+        capabilities = None if granted is None else Capabilities(helpers=granted)
+        encoded = None if capabilities is None else capabilities.encode()
+        stored = StoredImage(image, sha256(image).digest(), "p", number, encoded)
+        prepared = await self.executor.check(0, image, capabilities, access)
         await self.executor.replace({0: prepared}, lambda: self.images.commit({0: stored}, number))
 
     async def run(self, access: Access | None = None, **request: Any) -> ExecAnswer:
@@ -209,6 +212,6 @@ class TestBounds:
 
     async def test_it_lasts_over_a_restart(self) -> None:
         async with host() as h:
-            stored = StoredImage(ALWAYS, sha256(ALWAYS).digest(), "p", 1, (0x10, 0x20))
+            stored = StoredImage(ALWAYS, sha256(ALWAYS).digest(), "p", 1, Capabilities((0x10, 0x20)).encode())
             h.images.commit({0: stored}, 1)
             assert (await h.run()).helpers == (0x10, 0x20)

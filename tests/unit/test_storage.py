@@ -252,9 +252,9 @@ def test_contents_survive_a_restart(tmp_path: Path) -> None:
     assert (slots.get(0), slots.get(4), slots.sequence_number) == (OLD, NEW, 9)
 
 
-@pytest.mark.parametrize("helpers", [None, (), (1, 0x13, 0x100)])
-def test_the_signed_helper_list_survives_a_restart(tmp_path: Path, helpers: tuple[int, ...] | None) -> None:
-    granted = replace(OLD, helpers=helpers)
+@pytest.mark.parametrize("capabilities", [None, bytes.fromhex("a201010280")], ids=["none", "no helper"])
+def test_signed_capabilities_survive_a_restart(tmp_path: Path, capabilities: bytes | None) -> None:
+    granted = replace(OLD, capabilities=capabilities)
     with_state(tmp_path, lambda slots: slots.commit({0: granted}, 9))
     assert with_state(tmp_path).get(0) == granted
 

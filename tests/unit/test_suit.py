@@ -509,9 +509,9 @@ class TestKeys:
         narrow = keys.TrustedKey("narrow", KEY.public_key(), frozenset({0, 2}))
         other = keys.TrustedKey("other", OTHER.public_key(), frozenset({1}))
         store = keys.TrustStore((narrow, other))
-        assert store.writable([KEY.public_key()]) == {0, 2}
-        assert store.writable(store.keys) == {0, 1, 2}
-        assert store.writable([]) == set()
+        assert store.writable([KEY.public_key()]) == frozenset({0, 2})
+        assert store.writable(store.keys) == frozenset({0, 1, 2})
+        assert store.writable([]) == frozenset()
         everything = keys.TrustStore((narrow, keys.TrustedKey("other", OTHER.public_key())))
         assert everything.writable(everything.keys) is None
 

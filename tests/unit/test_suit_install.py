@@ -100,7 +100,7 @@ class Bench:
             raise TooLarge("more bytes than asked for", limit=limit)
         return content
 
-    async def check(self, slot: int, image: bytes) -> object:
+    async def check(self, slot: int, image: bytes, capabilities: object = None) -> object:
         if self.refusal:
             raise self.refusal
         self.checked = image
@@ -363,7 +363,7 @@ async def test_a_job_that_comes_during_the_download_keeps_its_slot(bench: Bench)
     await asyncio.sleep(0)
     check = bench.check
 
-    async def check_then_take(slot: int, image: bytes) -> object:
+    async def check_then_take(slot: int, image: bytes, capabilities: object = None) -> object:
         bench.jobs.add(slot)
         return await check(slot, image)
 

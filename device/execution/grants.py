@@ -1,0 +1,133 @@
+"""What the program of a slot may do: the signed capabilities over the device's defaults (suit.md section 8).
+
+A signature may raise a default up to the device's maximum, and a request only lowers what that comes to. A
+device that was started with lower maxima than those under which a program was installed keeps to its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from device.errors import LoadError, Unprocessable
+from device.suit.capabilities import STACK_MOST, Capabilities, Maximum
+from device.vm import loader
+from device.vm.helpers import Helper, profile_helpers
+from device.vm.memory import FRAME_SIZE
+from device.vm.profiles import PROFILES, UBPF, Profile
+from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX
+
+STORE_MAX: Final = 256
+_COMPILER: Final = "jit"
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Settings of a device for its runs. Budgets are in instructions (programs.md section 5).
+
+    `ram` are the bytes of a program's .data and .bss; `branches` replaces the profile's bound on taken
+    jumps; 0 is none. `stack_max` are bytes of a frame, `store_entries` and `store_max` entries of a local
+    store, which a signature can raise from the one to the other.
+    """
+
+    budget_default: int = BUDGET_DEFAULT
+    budget_max: int = BUDGET_MAX
+    slot_size: int = 4096
+    store_entries: int = 16
+    store_max: int = STORE_MAX
+    stack_max: int = STACK_MOST
+    ram: int = loader.RAM_LIMIT
+    branches: int | None = None
+
+    def budget(self, requested: int | None, signed: int | None = None) -> int:
+        """The budget of a run: a signature replaces the default, a request only lowers it."""
+        return min(self.budget_max, signed or self.budget_default, requested or BUDGET_MAX)
+
+    def profile(self, profile: Profile) -> Profile:
+        """The profile with the device's own bound on taken jumps."""
+        if self.branches is None:
+            return profile
+        return replace(profile, rules=replace(profile.rules, branch_limit=self.branches or None))
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a program may do here.
+
+    `available` are the helpers of its profile (P of helpers.md section 9.1), `helpers` what its manifest
+    grants of them (M, None: all); `budget` instructions, `stack` bytes of a frame, `store` entries,
+    `layout` the code that its image must have.
+    """
+
+    profile: Profile
+    available: Mapping[int, Helper]
+    helpers: frozenset[int] | None
+    budget: int
+    stack: int
+    store: int
+    layout: int | None
+    jit: bool
+
+    def budget_of(self, requested: int | None) -> int:
+        """The budget of a run: a request only lowers it."""
+        return min(self.budget, requested or BUDGET_MAX)
+
+    def require_layout(self, image: bytes) -> None:
+        """Hold an image to the layout that was signed. Raises LoadError `load-layout`."""
+        if self.layout is None:
+            return
+        detected = loader.detect_layout(image)
+        if detected.code != self.layout:
+            raise LoadError(
+                f"layout code {self.layout} was signed, the bytes are {detected.value}, which has"
+                f" {detected.code}",
+                code="load-layout",
+                where="layout",
+                hint="sign the layout that the image has",
+            )
+
+    def require_engine(self, name: str) -> None:
+        """Keep a program that must not be compiled from the compiler. Raises Unprocessable."""
+        if name == _COMPILER and not self.jit:
+            raise Unprocessable(
+                "the update of this program does not allow that it is compiled",
+                code="jit-denied",
+                where="engine",
+                hint="run it with another engine, or sign it without --no-jit",
+            )
+
+
+class Grants:
+    """Makes grants for one device; `default` are the helpers of programs whose manifest has no list."""
+
+    def __init__(
+        self, limits: RunLimits, profile: Profile = UBPF, default: Collection[int] | None = None
+    ) -> None:
+        self.limits = limits
+        self._profiles = {**PROFILES, profile.name: profile}
+        self._profile = profile
+        self._default = None if default is None else frozenset(default)
+        self._available = {name: profile_helpers(found) for name, found in self._profiles.items()}
+
+    @property
+    def maximum(self) -> Maximum:
+        """What a manifest may ask for."""
+        limits = self.limits
+        helpers = {name: frozenset(found) for name, found in self._available.items()}
+        return Maximum(helpers, self._profile.name, limits.stack_max, limits.budget_max, limits.store_max)
+
+    def of(self, asked: Capabilities | None = None) -> Grant:
+        """The grant of a manifest with these capabilities, None: without any."""
+        asked, limits = asked or Capabilities(), self.limits
+        name = asked.profile if asked.profile in self._profiles else self._profile.name
+        return Grant(
+            profile=limits.profile(self._profiles[name]),
+            available=self._available[name],
+            helpers=self._default if asked.helpers is None else frozenset(asked.helpers),
+            budget=limits.budget(None, asked.budget),
+            stack=min(limits.stack_max, FRAME_SIZE if asked.stack is None else asked.stack),
+            store=min(limits.store_max, asked.store) if asked.store is not None else limits.store_entries,
+            layout=asked.layout,
+            jit=asked.jit is not False,
+        )
