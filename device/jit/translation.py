@@ -20,9 +20,10 @@ from device.jit.lowering.function import Exit
 from device.jit.lowering.homes import BUDGET, Half, Home
 from device.jit.processor import Loaded, Processor
 from device.jit.stop import Reason, Stop
-from device.vm.analysis.entries import Entry, any_kinds, kinds_of
+from device.vm.analysis.entries import Entry, Kinds, any_kinds, exactly, kinds_of
 from device.vm.analysis.functions import Functions
 from device.vm.analysis.lift import Decode
+from device.vm.analysis.liveness import BOTH
 from device.vm.arithmetic import OPERATIONS, Operation
 from device.vm.decode import MASK32, MASK64
 from device.vm.faults import GuestFault
@@ -30,6 +31,7 @@ from device.vm.interpreter.guesses import Guesses
 from device.vm.interpreter.machine import LOST, Elsewhere, Left, Machine, Short
 from device.vm.interpreter.translation import Function
 from device.vm.isa import FRAME_POINTER, Sem
+from device.vm.memory import CONTEXT_BASE, CONTEXT_PLACE
 from device.vm.program import Control
 
 VARIANTS: Final = 4
@@ -53,6 +55,9 @@ class NativeTranslation:
         self, decode: Decode, slots: int, entry: int, shape: Shape, processor: Callable[[], Processor]
     ) -> None:
         self._shape = shape
+        self._start = entry
+        context = shape.places[CONTEXT_PLACE]
+        self._arguments = (CONTEXT_BASE, context.end - context.start) if context is not None else (0, 0)
         self._processor = processor
         self._functions = Functions(decode, slots, entry)
         self.entries: Mapping[int, int] = self._functions.entries
@@ -64,10 +69,25 @@ class NativeTranslation:
 
     def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
         """What is to be entered at one of `entries` with these registers."""
-        entry = Entry(pc, kinds_of(registers, self.entries[pc]))
+        entry = Entry(pc, self._kinds(pc, registers))
         if entry not in self._ready and sum(other.start == pc for other in list(self._ready)) >= VARIANTS:
             return Entry(pc, any_kinds(entry.kinds))
         return entry
+
+    def _kinds(self, pc: int, registers: Sequence[int]) -> Kinds:
+        """What is known of the registers. At a run's beginning they say what the shape of memory says."""
+        live = self.entries[pc]
+        kinds = kinds_of(registers, live)
+        if pc != self._start:
+            return kinds
+        expected = (0, *self._arguments, *[0] * (FRAME_POINTER - 3))
+        return (
+            tuple(
+                exactly(value) if live & BOTH[register] and value == registers[register] else kinds[register]
+                for register, value in enumerate(expected)
+            )
+            + kinds[FRAME_POINTER:]
+        )
 
     def find(self, entry: Entry) -> Function | None:
         """The function of an entry, if it was made."""
@@ -221,7 +241,7 @@ class _Taking:
             where = f"{stop.reason.value} at {stop.pc:#x}, offset {offset:#x} of the code"
             raise JitError(f"{where}, {stop.access} {stop.address}")
         registers = [*self._registers(exit_), self._pointer]
-        budget = stop.registers[BUDGET] + exit_.refund
+        budget = stop.registers[BUDGET] + exit_.refund & MASK32
         left = Left(exit_.pc, registers, budget, Short() if exit_.short else Elsewhere())
         left.frames = self._callers(stop.registers[13])
         registers[FRAME_POINTER] = self._pointer - len(left.frames) * self._frame_size

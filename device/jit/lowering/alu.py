@@ -189,11 +189,21 @@ class AluWriter:
     def _mul(self) -> None:
         if not self._computes_high():
             low = self._target(False, T0)
-            self._asm.emit(mul(low, self._a(False, T0), self._b(False, T1)))
+            constant = self._b_constant(False)
+            if constant is None or not self._mul_by(low, constant):
+                self._asm.emit(mul(low, self._a(False, T0), self._b(False, T1)))
             self._done(False, low)
             self._clear_high()
             return
         a, b = self._a(False, T0), self._b(False, T1)
+        if self._a_constant(True) == 0 and self._b_constant(True) == 0:
+            low = self._target(False, T2) if self._wants_low else T2
+            high = self._target(True, T3)
+            self._asm.emit(long_mul(Long.UMULL, low, high, a, b))
+            if self._wants_low:
+                self._done(False, low)
+            self._done(True, high)
+            return
         self._asm.emit(long_mul(Long.UMULL, T2, T3, a, b))
         if self._b_constant(True) != 0:
             # T0 and T1 may hold a and b: a low is read again where it is needed.
@@ -204,6 +214,20 @@ class AluWriter:
             self._asm.emit(mla(T3, high, self._b(False, T1), T3))
         self._done(False, T2)
         self._done(True, T3)
+
+    def _mul_by(self, low: int, constant: int) -> bool:
+        """The low half times a power of two, one more or one less, by a shift; whether it is one of these."""
+        a = self._a(False, T0)
+        for op, power in ((None, constant), (Alu.ADD, constant - 1), (Alu.RSB, constant + 1)):
+            shift = power.bit_length() - 1
+            if power <= 1 or power & (power - 1) or shift >= _WORD:
+                continue
+            if op is None:
+                self._asm.emit(shift_imm(Shift.LSL, low, a, shift))
+            else:
+                self._asm.emit(alu(op, low, a, a, Flags.ANY, Shift.LSL, shift))
+            return True
+        return False
 
     def _neg(self) -> None:
         low = self._target(False, T0)
@@ -284,6 +308,7 @@ class AluWriter:
 
     def _cut(self) -> None:
         if self._sem is Sem.LE64:
+            self._clear_high()
             return
         if self._sem is Sem.LE16:
             low = self._target(False, T0)

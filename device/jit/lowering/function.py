@@ -15,6 +15,7 @@ from device.jit.encoder import (
     Alu,
     Compare,
     Cond,
+    Flags,
     compare,
     load_constant,
     try_alu_imm,
@@ -36,11 +37,11 @@ from device.jit.lowering.homes import (
     allocate,
     high_halves,
     look,
+    refine,
     weigh,
 )
 from device.jit.lowering.memory import MemoryWriter, Place
 from device.jit.lowering.operands import Operands, known
-from device.vm.analysis import liveness
 from device.vm.analysis.budget import Segment, segments
 from device.vm.analysis.functions import Part
 from device.vm.analysis.intervals import State, solve
@@ -61,10 +62,12 @@ from device.vm.decode import (
     RODATA_ADDRESS,
     STORE,
 )
-from device.vm.isa import FRAME_POINTER
+from device.vm.isa import FRAME_POINTER, Sem
 from device.vm.memory import STACK_TOP
 
 T0, T1, T2, T3 = SCRATCH
+_LOGIC = frozenset({Sem.AND, Sem.OR, Sem.XOR})
+_THREE_OPERANDS = _LOGIC | {Sem.ADD, Sem.SUB, Sem.MUL, Sem.LSH, Sem.RSH, Sem.ARSH}
 _CONSTANTS = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
 
 
@@ -132,8 +135,9 @@ class FunctionWriter:
         self._segments = segments(unit, part.shape)
         self._live = part.live
         self._states = solve(unit, part.shape, entry, program.data_base)
-        self._looked = [self._look(number) for number in range(len(unit.blocks))]
-        self._needed = part.entering
+        known = [self._look(number) for number in range(len(unit.blocks))]
+        self._looked = refine(known, unit, program.needs, program.returned_halves)
+        self._needed = self._looked[0][0].live if self._looked[0] else part.entering
         highs = high_halves(at for steps in self._looked for at in steps)
         weights = weigh(self._looked, part.shape, highs, self._needed)
         if entry[FRAME_POINTER][0] != entry[FRAME_POINTER][1]:
@@ -190,14 +194,9 @@ class FunctionWriter:
             self._asm.emit(udf(0))
 
     def _look(self, number: int) -> list[Looked]:
-        block, state = self._unit.blocks[number], self._states[number]
-        if state is None:
-            return []
-        lives = [self._live[number]]
-        for _, step in reversed(block.steps):
-            lives.append(liveness.before(step, lives[-1], self._program.needs, self._program.returned_halves))
-        lives.reverse()
-        return look(block.steps, state, lives, self._program.data_base)
+        state = self._states[number]
+        steps = self._unit.blocks[number].steps
+        return [] if state is None else look(steps, state, self._program.data_base)
 
     def _parameters(self) -> list[tuple[Half, Home]]:
         found: list[tuple[Half, Home]] = []
@@ -228,7 +227,9 @@ class FunctionWriter:
             asm.mark(at.pc)
             if at.step[0] in (BRANCH, JUMP, EXIT):
                 break
-            self._step(at)
+            if not self._is_left_out(index, looked):
+                self._step(at)
+                self._operands.alias = None
             self._left -= 1
             if at.step[0] == CALL_LOCAL:
                 behind = looked[index + 1] if index + 1 < len(looked) else at
@@ -261,6 +262,12 @@ class FunctionWriter:
         asm = self._asm
         if not self._program.checked:
             return segment.cost
+        if segment.need == segment.cost:
+            fused = try_alu_imm(Alu.SUB, BUDGET, BUDGET, segment.cost, Flags.SET)
+            if fused is not None and segment.cost:
+                asm.emit(fused)
+                asm.jump_if(Cond.LO, self._leaving(pc, segment.cost, live, state, short=True))
+                return segment.cost
         if segment.need:
             test = try_compare_imm(Compare.CMP, BUDGET, segment.need)
             if test is None:
@@ -277,6 +284,22 @@ class FunctionWriter:
         return segment.cost
 
     # Steps
+
+    def _is_left_out(self, index: int, looked: Sequence[Looked]) -> bool:
+        """Whether this is a move whose target the next instruction computes with: that reads the source."""
+        if index + 1 == len(looked):
+            return False
+        case, sem, _, _, dst, src, _, _, from_register = looked[index].step
+        if case != ALU or sem is not Sem.MOV or not from_register or src == dst:
+            return False
+        at = looked[index + 1]
+        case, sem, width, _, target, _, _, imm, from_register = at.step
+        if case != ALU or target != dst or sem not in _THREE_OPERANDS or not at.live_behind & BOTH[dst]:
+            return False
+        if not from_register and (sem in _LOGIC or not imm & (width - 1)):
+            return False  # it may have nothing to do, in place
+        self._operands.alias = (dst, src)
+        return True
 
     def _step(self, at: Looked) -> None:
         case, _, _, _, dst, _, _, _, _ = at.step

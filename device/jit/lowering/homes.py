@@ -7,15 +7,29 @@ the depth of loops.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from device.jit.encoder import R
 from device.vm.analysis.intervals import State, step_over
-from device.vm.analysis.liveness import BOTH, HIGH, LOW
+from device.vm.analysis.lift import Unit
+from device.vm.analysis.liveness import ARGUMENTS, BOTH, EVERYTHING, HIGH, LOW, RESULT, before
 from device.vm.analysis.structure import Structure
-from device.vm.decode import MASK32, Step
+from device.vm.decode import (
+    ALU,
+    ATOMIC_FETCH,
+    CALL_HELPER,
+    CALL_LOCAL,
+    COMPARE_EXCHANGE,
+    CONSTANT,
+    DATA_ADDRESS,
+    LOAD,
+    LOAD_SIGNED,
+    MASK32,
+    RODATA_ADDRESS,
+    Step,
+)
 from device.vm.isa import FRAME_POINTER
 
 BUDGET: Final = R.R7
@@ -107,17 +121,66 @@ def weigh(
     return weights
 
 
-def look(
-    steps: Sequence[tuple[int, Step]], state: State, lives: Sequence[int], data_base: int
-) -> list[Looked]:
-    """A block's steps with what is known at each; `lives` has one entry more than there are steps."""
+def refine(
+    looked: Sequence[Sequence[Looked]],
+    unit: Unit,
+    needs: Callable[[int], int],
+    returned: int,
+) -> list[list[Looked]]:
+    """The steps with the halves that are live when a high half which can only be zero is not read.
+
+    Where all readers of a high half see that the value fits 32 bits, the half is not kept anywhere.
+    """
+    blocks = unit.blocks
+    starts = [0] * len(blocks)
+    found: list[list[Looked]] = [list(steps) for steps in looked]
+    work = list(range(len(blocks)))
+    while work:
+        number = work.pop()
+        block = blocks[number]
+        live = EVERYTHING if block.leave >= 0 else 0
+        for target in block.successors():
+            live |= starts[target]
+        steps = found[number]
+        for index in range(len(steps) - 1, -1, -1):
+            at = steps[index]
+            behind = live
+            wanted = before(at.step, live, needs, returned)
+            through = live & ~_written(at.step)
+            live = through | wanted & ~_zero_halves(at.before)
+            steps[index] = replace(at, live=live, live_behind=behind)
+        if live != starts[number]:
+            starts[number] = live
+            work.extend(source for source in block.before if source not in work)
+    return found
+
+
+def _zero_halves(state: State) -> int:
+    """The high halves that can only be zero."""
+    return sum(HIGH[r] for r in range(FRAME_POINTER) if state[r][1] <= MASK32)
+
+
+def _written(step: Step) -> int:
+    """The halves that a step gives new values."""
+    case, _, _, _, dst, src, _, _, _ = step
+    if case in (ALU, LOAD, LOAD_SIGNED, CONSTANT, DATA_ADDRESS, RODATA_ADDRESS):
+        return BOTH[dst]
+    if case in (CALL_HELPER, COMPARE_EXCHANGE):
+        return RESULT
+    if case == ATOMIC_FETCH:
+        return BOTH[src]
+    return RESULT | ARGUMENTS if case == CALL_LOCAL else 0
+
+
+def look(steps: Sequence[tuple[int, Step]], state: State, data_base: int) -> list[Looked]:
+    """A block's steps with what is known at each; what is live, `refine` says."""
     found = []
-    before = list(state)
-    for index, (pc, step) in enumerate(steps):
-        behind = list(before)
+    known = list(state)
+    for pc, step in steps:
+        behind = list(known)
         step_over(step, behind, data_base)
-        found.append(Looked(pc, step, before, behind, lives[index], lives[index + 1]))
-        before = behind
+        found.append(Looked(pc, step, known, behind, 0, 0))
+        known = behind
     return found
 
 

@@ -24,6 +24,8 @@ class Operands:
         self.asm = asm
         self.homes = homes
         self.at: Looked
+        self.alias: tuple[int, int] | None = None
+        """(r, s): r was given the value of s by the instruction before, which was left out; reads go to s."""
 
     # What is known
 
@@ -40,10 +42,13 @@ class Operands:
 
     def read(self, register: int, high: bool, scratch: int) -> int:
         """A core register that holds the half: its home, or `scratch`."""
-        home = self.homes.get((register, high))
-        if home is not None and not home.single:
-            return home.number
         value = self.constant(register, high)
+        if self.alias is not None and self.alias[0] == register:
+            register = self.alias[1]
+        home = self.homes.get((register, high))
+        # A high half that can only be zero is not read, so its home may hold anything (homes.refine).
+        if home is not None and not home.single and not (high and value is not None):
+            return home.number
         if value is not None:
             self.load(scratch, value)
         elif home is None:
