@@ -11,13 +11,12 @@ from time import thread_time
 from typing import Any
 
 from client.bench.native import Native
-from device.jit.compile import Compiled, Shape
+from device.jit.compile import Shape
 from device.jit.engine import JitEngine
 from device.jit.layout import CODE_BASE, FREE
 from device.jit.machine import Machine
 from device.jit.processor import Processor
 from device.jit.stop import Reason, Stop
-from device.jit.translation import NativeTranslation
 from device.jit.watchdog import Watchdog
 from device.vm.program import Outcome, Program, Run
 
@@ -72,11 +71,6 @@ class BenchJit(JitEngine):
         """Know no program any more; the machine stays."""
         self._programs.clear()
         self._held = 0
-
-    def compiled(self, program: Program, run: Run) -> list[Compiled]:
-        """The code that there is for such runs of a program."""
-        translation = self.prepared(program, run).translation
-        return list(translation.compiled.values()) if isinstance(translation, NativeTranslation) else []
 
 
 class NativeEngine:

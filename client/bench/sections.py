@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from client.bench import engines, machine, regions, tables
+from client.bench import engines, jit, jit_tables, machine, regions, sizes, tables
 from client.bench.settings import Row, Settings
 
 
@@ -21,6 +21,8 @@ class Section:
 
 SECTIONS: Final[Mapping[str, Section]] = {
     "engines": Section("speed of the engines", engines.measure, tables.engines),
+    "jit": Section("compiled code beside native C", jit.measure, jit_tables.jit),
+    "sizes": Section("size of the published programs", sizes.measure, jit_tables.sizes),
     "regions": Section("cost of the number of regions", regions.measure, tables.regions),
 }
 """All of them, in the order in which they are measured."""

@@ -24,8 +24,8 @@ def engines(rows: Sequence[Row]) -> Iterator[str]:
     """Speed, then what comes before it: a line for each kernel and length, columns for each engine."""
     names = list(dict.fromkeys(row["engine"] for row in rows))
     groups = list(_grouped(rows, "kernel", "bytes"))
-    speed = _table("KERNEL", *_numbers("BYTES", "INSNS"))
-    before = _table("KERNEL", *_numbers("BYTES"))
+    speed = table("KERNEL", *numbers("BYTES", "INSNS"))
+    before = table("KERNEL", *numbers("BYTES"))
     for name in names:
         ratio = () if name == REFERENCE else ("RATIO",)
         _add_columns(speed, [f"{name.upper()} M/s", "", *ratio])
@@ -35,18 +35,18 @@ def engines(rows: Sequence[Row]) -> Iterator[str]:
             kernel, str(size), str(group[0]["instructions"]), *(cell for row in group for cell in _speed(row))
         )
         before.add_row(kernel, str(size), *(cell for row in group for cell in _before(row)))
-    yield from _lines(speed)
+    yield from lines(speed)
     yield "M/s: million eBPF instructions a second, and the spread. RATIO: to switch, median of the rounds."
     for name in names:
         yield from _summary(name, [row for row in rows if row["engine"] == name])
     yield ""
-    yield from _lines(before)
+    yield from lines(before)
     yield "µs/INSN: to prepare, by instruction of the program. FIRST: first call of a program just loaded."
 
 
 def _speed(row: Row) -> list[str]:
     ratio = [] if row["engine"] == REFERENCE else [f"{row['ratio']:.1f}"]
-    return [f"{row['insn_per_s'] / 1e6:.2f}", _spread(row), *ratio]
+    return [f"{row['insn_per_s'] / 1e6:.2f}", spread(row), *ratio]
 
 
 def _before(row: Row) -> list[str]:
@@ -72,28 +72,30 @@ def _summary(name: str, rows: Sequence[Row]) -> Iterator[str]:
 def regions(rows: Sequence[Row]) -> Iterator[str]:
     """A line for each place and engine, a column for each number of regions; and the slope."""
     counts = sorted({row["regions"] for row in rows})
-    shown = _table(
-        "ENGINE", "PLACE", *_numbers(*(str(count) for count in counts), f"{counts[-1]} / {counts[0]}")
+    shown = table(
+        "ENGINE", "PLACE", *numbers(*(str(count) for count in counts), f"{counts[-1]} / {counts[0]}")
     )
     for (engine, place), group in _grouped(rows, "engine", "place"):
         seconds = {row["regions"]: row["seconds"] for row in group}
         each = [f"{seconds[count] / group[0]['accesses'] * 1e9:.0f}" for count in counts]
         shown.add_row(engine, place, *each, f"{seconds[counts[-1]] / seconds[counts[0]]:.2f}")
-    yield from _lines(shown)
+    yield from lines(shown)
     yield "ns for an access and its share of the loop, by the number of extra regions."
 
 
-def _spread(row: Row) -> str:
+def spread(row: Row) -> str:
     """How far the slowest and the fastest round are from the median."""
     far = max(row["seconds_max"] - row["seconds"], row["seconds"] - row["seconds_min"])
     return f"±{far / row['seconds'] * 100:.0f} %"
 
 
-def _numbers(*titles: str) -> tuple[str, ...]:
+def numbers(*titles: str) -> tuple[str, ...]:
+    """Titles of columns that are set to the right."""
     return tuple(f">{title}" for title in titles)
 
 
-def _table(*titles: str) -> Table:
+def table(*titles: str) -> Table:
+    """An empty table."""
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in titles:
         shown.add_column(title.removeprefix(">"), justify="right" if title.startswith(">") else "left")
@@ -112,7 +114,8 @@ def _grouped(rows: Sequence[Row], *names: str) -> Iterator[tuple[tuple[Any, ...]
     yield from groups.items()
 
 
-def _lines(shown: Table) -> Iterator[str]:
+def lines(shown: Table) -> Iterator[str]:
+    """A table as text."""
     out = StringIO()
     Console(file=out, width=_WIDTH, color_system=None).print(shown)
     yield from (line.rstrip() for line in out.getvalue().rstrip().splitlines())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from client.bench.sections import Section
     from client.bench.settings import Row
 
-SECTIONS = ("engines", "regions")
+SECTIONS = ("engines", "jit", "sizes", "regions")
 
 
 @click.command("bench", epilog="Example: client bench engines --quick")
@@ -34,7 +34,7 @@ SECTIONS = ("engines", "regions")
 def bench_command(
     ui: Ui, sections: tuple[str, ...], quick: bool, kernels: tuple[str, ...], to: Path | None
 ) -> int:
-    """Measure on this machine: engines, regions; all sections unless some are named.
+    """Measure on this machine: engines, jit, sizes, regions; all sections unless some are named.
 
     What is compared is measured in one run, side by side: medians of several rounds, with their spread.
     """

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from threading import local
 from typing import Final
 
-from device.jit.compile import Shape
+from device.jit.compile import Compiled, Shape
 from device.jit.lowering.memory import Place
 from device.jit.processor import Processor
 from device.jit.translation import NativeTranslation
 from device.jit.watchdog import Watchdog
+from device.vm.decode import MASK64
 from device.vm.interpreter.closures import Closures
 from device.vm.interpreter.engine import InterpreterEngine
-from device.vm.memory import WINDOWS, GuestMemory, window_of
+from device.vm.interpreter.machine import fresh_registers
+from device.vm.isa import FRAME_POINTER
+from device.vm.memory import STACK_TOP, WINDOWS, GuestMemory, window_of
 from device.vm.program import Program, Run
 
 UNLIMITED: Final = 2**32
@@ -44,6 +47,15 @@ class JitEngine(InterpreterEngine):
         """What compiles the program."""
         shape = self.shape(program, run)
         return lambda: NativeTranslation(closures.step, closures.slots, program.entry, shape, self._processor)
+
+    def compile(self, program: Program, run: Run) -> Sequence[Compiled]:
+        """What the whole program becomes in such runs, made anew and not kept. Raises EncodingError."""
+        closures = Closures(program.text, program.relative_data_base)
+        translation = self.translator(closures, program, run)()
+        registers = fresh_registers()
+        registers[1], registers[2], registers[FRAME_POINTER] = run.r1 & MASK64, run.r2 & MASK64, STACK_TOP
+        translation.make(translation.entry_at(program.entry, registers))
+        return list(translation.compiled.values())
 
     def shape(self, program: Program, run: Run) -> Shape:
         """What code is compiled for in such runs."""
