@@ -63,13 +63,19 @@ class Site:
         return [line.removeprefix("info suit ") for line in self.bench.lines if line.startswith("info suit ")]
 
 
+def keys(tmp_path: Path) -> Path:
+    """Make a key pair, its public half trusted; the private one."""
+    (tmp_path / "trusted").mkdir()
+    generate(tmp_path / "op.pem")
+    (tmp_path / "op.pem.pub").rename(tmp_path / "trusted" / "op.pem.pub")
+    return tmp_path / "op.pem"
+
+
 @asynccontextmanager
 async def site(tmp_path: Path, **settings: Any) -> AsyncIterator[Site]:
     root, trusted = tmp_path / "root", tmp_path / "trusted"
     root.mkdir()
-    trusted.mkdir()
-    generate(tmp_path / "op.pem")
-    (tmp_path / "op.pem.pub").rename(trusted / "op.pem.pub")
+    keys(tmp_path)
     async with (
         file_server(root) as (_, server, _log),
         device(server=server, keys=trusted, **settings) as bench,
