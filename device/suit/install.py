@@ -266,7 +266,7 @@ class Installer:
             raise
         stored = self._slots.sequence_number
         try:
-            planned = self._plan(verified)
+            planned = self._plan(verified, self._conditions)
         except SuitError as error:
             self._log_refused_plan(error)
             raise
@@ -276,7 +276,7 @@ class Installer:
     def _verified(self, envelope: bytes) -> VerifiedManifest:
         return verify(envelope, self._trusted().keys, self.limits.profiles)
 
-    def _plan(self, verified: VerifiedManifest) -> Plan:
+    def _plan(self, verified: VerifiedManifest, conditions: Conditions | None = None) -> Plan:
         """What the update would do, on the device as it is now and by the keys that it trusts now."""
         state = DeviceState(
             identity=self._identity,
@@ -288,7 +288,7 @@ class Installer:
             held=[slot for slot in range(self._slots.count) if self._programs.held(slot)],
             maximum=self.limits.maximum,
             writable=self._trusted().writable(verified.signers),
-            only_slot=self._conditions.slot if self._conditions else None,
+            only_slot=conditions.slot if conditions else None,
         )
         return plan(verified, state)
 

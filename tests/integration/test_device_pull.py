@@ -207,15 +207,20 @@ async def test_all_three_ways_count_together(tmp_path: Path) -> None:
 # Who asks for fetches does not keep a signed update out.
 
 
-async def test_a_signed_manifest_does_not_wait_for_a_fetch_that_anybody_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["trigger", "pull for another slot"])
+async def test_a_signed_manifest_does_not_wait_for_a_fetch_that_anybody_started(
+    tmp_path: Path, way: str
+) -> None:
     async with site(tmp_path) as s, silent_server() as (silent, asked):
-        await s.trigger(f"{silent}/m")
+        url = f"{silent}/m"
+        pulling = asyncio.create_task(s.trigger(url) if way == "trigger" else pull(s, url, config=4 << 1))
         await eventually(lambda: bool(asked))
         assert (await s.trigger(s.publish(SEVEN, 1))).code == "5.03"
         assert (await post(s, envelope(s, SEVEN, 1))).code == "2.01"
         await eventually(lambda: s.bench.node._updates.status().result == "OK")
         assert s.bench.node.slots.sequence_number == 1
         assert any("suit: refused BUSY (manifest)" in line for line in s.bench.lines)
+        assert (await pulling).code == ("2.01" if way == "trigger" else "5.03")
 
 
 @pytest.mark.parametrize("kind", ["noise", "another key", "old number", "another board"])
