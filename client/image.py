@@ -73,16 +73,18 @@ def prepare(
     path: Path,
     layout: str | None = None,
     *,
+    allowed: Collection[int] | None = None,
     profile: Profile = UBPF,
     on_step: OnStep = ignore_step,
     built: bytes | None = None,
 ) -> Packaged:
     """Build (for a source), package, load and verify. `built` stands in for what building would give.
 
+    A program that calls a helper outside `allowed` is refused (helpers.md section 9.2, ahead of time).
     Raises BuildError, AssemblyError, LoadError, VerifyError with every finding and its source line, and
     ConfigError for a file that cannot be read.
     """
-    packaged = examine(path, layout, profile=profile, on_step=on_step, built=built)
+    packaged = examine(path, layout, allowed=allowed, profile=profile, on_step=on_step, built=built)
     if not packaged.report.accepted:
         raise packaged.refusal()
     return packaged

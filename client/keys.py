@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from device.errors import ConfigError
 
 KEY_VARIABLE: Final = "MICROBPF_KEY"
+ED25519: Final = "ed25519"
+P256: Final = "p256"
+KINDS: Final = (ED25519, P256)
 
 
 def data_home(environment: Mapping[str, str]) -> Path:
@@ -37,15 +40,26 @@ def key_path(option: str | None, environment: Mapping[str, str] = os.environ) ->
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A private key, and the file it came from."""
+    """A private key, and the file it came from; `further` ones sign as well, while keys are being changed."""
 
     path: Path
     private_key: Any
+    further: tuple[Signer, ...] = ()
 
     @property
-    def public_key(self) -> Any:
-        """The half that devices trust."""
-        return self.private_key.public_key()
+    def private_keys(self) -> list[Any]:
+        """All keys, each of which makes a signature."""
+        return [self.private_key, *(signer.private_key for signer in self.further)]
+
+    @property
+    def public_keys(self) -> list[Any]:
+        """The halves that devices trust."""
+        return [key.public_key() for key in self.private_keys]
+
+    @property
+    def names(self) -> str:
+        """The files, for people."""
+        return ", ".join(signer.path.name for signer in (self, *self.further))
 
 
 AskPassphrase = Callable[[Path], bytes]
@@ -68,6 +82,25 @@ def load_signer(path: Path, *, passphrase: bytes | None = None, ask: AskPassphra
     if passphrase is None and ask is not None and _encrypted(path):
         passphrase = ask(path)
     return Signer(path, keys.load_private(path, passphrase))
+
+
+def load_signers(
+    paths: Sequence[Path], *, passphrase: bytes | None = None, ask: AskPassphrase | None = None
+) -> Signer:
+    """The first key with the others as `further` ones; `passphrase` is for those that are encrypted.
+
+    Raises what `load_signer` does, and ConfigError for more keys than an envelope has signatures.
+    """
+    from device.suit.cose import MAX_BLOCKS
+
+    if len(paths) > MAX_BLOCKS:
+        raise ConfigError(f"{len(paths)} keys, an update has at most {MAX_BLOCKS} signatures", where="--key")
+    several = len(paths) > 1
+    first, *others = [
+        load_signer(path, passphrase=passphrase if not several or _encrypted(path) else None, ask=ask)
+        for path in paths
+    ]
+    return replace(first, further=tuple(others))
 
 
 def _encrypted(path: Path) -> bool:
@@ -98,12 +131,14 @@ def read_passphrase(path: Path) -> bytes:
     return passphrase
 
 
-def generate(path: Path, passphrase: bytes | None = None) -> Path:
+def generate(path: Path, passphrase: bytes | None = None, kind: str = ED25519) -> Path:
     """Make a key pair at `path` and `path`.pub, the private half readable by its owner alone.
 
-    Returns the path of the public half. Raises ConfigError when there is a key already, or no place for it.
+    `kind` is one of KINDS. Returns the path of the public half. Raises ConfigError when there is a key
+    already, or no place for it.
     """
     from device.suit import keys
+    from device.suit.wire import KeyType
 
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,5 +146,6 @@ def generate(path: Path, passphrase: bytes | None = None) -> Path:
         raise ConfigError(
             f"cannot make {path.parent}: {error.strerror or error}", code="file", where=str(path.parent)
         ) from error
-    keys.generate(path, passphrase=passphrase)
+    of = KeyType.P256 if kind == P256 else KeyType.ED25519
+    keys.generate(path, passphrase=passphrase, kind=of)
     return path.with_name(path.name + ".pub")

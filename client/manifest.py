@@ -6,7 +6,7 @@ limits before anybody else sees it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import cbor2
 
 from client.image import Packaged
 from client.keys import Signer
+from client.terms import Terms, usual_maximum
 from device.api import DeviceInfo
 from device.errors import ConfigError
 from device.suit import build, plan
@@ -36,6 +37,7 @@ class Signed:
     image_name: str
     manifest_name: str
     envelope: bytes
+    terms: Terms = field(default_factory=Terms)
 
     @property
     def image_url(self) -> str:
@@ -71,6 +73,8 @@ class Signed:
             "manifest": self.manifest_name,
             "manifest_url": self.manifest_url,
             "manifest_size": len(self.envelope),
+            "suit": self.terms.suit,
+            "capabilities": self.terms.capabilities.to_map() if self.terms.capabilities.given else None,
         }
 
 
@@ -83,12 +87,14 @@ def sign(
     fetch_base: str,
     signer: Signer,
     uri: str | None = None,
+    terms: Terms | None = None,
 ) -> Signed:
     """Sign an image for one slot of one board. `uri` stands in for the image's usual URL.
 
     Raises ConfigError for a number that no manifest can hold.
     """
     check_sequence(sequence_number)
+    terms = terms or Terms()
     image_name = f"program-{slot}-{sequence_number}-{packaged.tag}.bin"
     description = build.Description(
         board=board,
@@ -96,6 +102,8 @@ def sign(
         sequence_number=sequence_number,
         uri=uri or f"{fetch_base}/{image_name}",
         image=packaged.image,
+        capabilities=terms.capabilities,
+        profile=terms.wire,
     )
     manifest = build.build_manifest(description)
     digest = sha256(cbor2.dumps(manifest)).hexdigest()
@@ -108,7 +116,8 @@ def sign(
         digest=packaged.digest,
         image_name=image_name,
         manifest_name=f"suit_manifest{slot}-{sequence_number}-{digest[:8]}.signed",
-        envelope=build.sign_manifest(manifest, [signer.private_key]),
+        envelope=build.sign_manifest(manifest, signer.private_keys, terms.wire),
+        terms=terms,
     )
 
 
@@ -121,13 +130,17 @@ def check_sequence(number: int) -> None:
 
 
 def planned_state(info: DeviceInfo) -> plan.DeviceState:
-    """What a device says of itself, as far as a plan depends on it. Its list of hosts it keeps to itself."""
+    """What a device says of itself, as far as a plan depends on it.
+
+    Its list of hosts and the maxima of its capabilities it keeps to itself.
+    """
     return plan.DeviceState(
         identity=Identity(info.vendor_id, info.class_id),
         sequence_number=info.sequence_number,
         slots=info.slots,
         slot_size=info.slot_size,
         allowed_hosts=None,
+        maximum=usual_maximum(*info.profiles[:1], store=2**32 - 1),
     )
 
 
@@ -139,10 +152,11 @@ def usual_state(board: str) -> plan.DeviceState:
         slots=5,
         slot_size=4096,
         allowed_hosts=None,
+        maximum=usual_maximum(),
     )
 
 
 def rehearse(release: Signed, state: plan.DeviceState, signer: Signer) -> None:
     """Verify and plan a manifest as the device will. Raises SuitError with the class it would refuse with."""
-    verified = envelopes.verify(release.envelope, [signer.public_key])
-    plan.plan(verified, state)
+    for key in signer.public_keys:  # a device may trust any one of them
+        plan.plan(envelopes.verify(release.envelope, [key]), state)

@@ -21,6 +21,7 @@ from client.results import Outcome
 from client.sequence import Recipient, ask_each
 from client.source import build_object
 from client.steps import Step, recorder
+from client.terms import Terms
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -42,6 +43,7 @@ class Deployment:
     alias: bool = True
     deadline_s: float = DEADLINE_S
     cache: Path | None = None
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ async def deploy_file(
         fetch_base=what.fetch_base,
         board=what.board,
         alias=what.alias,
+        terms=what.terms,
     )
     try:
         outcomes = await deploy(
@@ -110,7 +113,15 @@ async def _prepare(publisher: Publisher, what: Deployment, built: Awaitable[byte
         content = await asyncio.to_thread(build_object, what.file, on_step=publisher.on_step)
     else:
         content = await built
-    return prepare(what.file, what.layout, on_step=publisher.on_step, built=content)
+    terms = what.terms
+    return prepare(
+        what.file,
+        what.layout,
+        allowed=terms.capabilities.helpers,
+        profile=terms.profile,
+        on_step=publisher.on_step,
+        built=content,
+    )
 
 
 async def _ask(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from client.connection import Connection
@@ -14,6 +14,7 @@ from client.manifest import Signed, planned_state, rehearse, sign, usual_state
 from client.publish import publish, publish_alias
 from client.sequence import Recipient, next_number
 from client.steps import Note, OnStep, ignore_note, ignore_step, timed
+from client.terms import Terms
 from device.api import DeviceInfo
 from device.errors import ConfigError, RemoteError
 
@@ -37,7 +38,7 @@ class Order:
 
     `sequence_number` None is one more than the recipients' highest, `fetch_base` None each one's own `srv`,
     `board` None each one's own, `uri` the image's URL where it is not the usual one, `alias` whether the
-    original tools' name is written.
+    original tools' name is written, `terms` the format and what the program is granted.
     """
 
     packaged: Packaged
@@ -48,6 +49,7 @@ class Order:
     uri: str | None = None
     alias: bool = True
     publish: bool = True
+    terms: Terms = field(default_factory=Terms)
 
 
 async def release(publisher: Publisher, order: Order, recipients: Sequence[Recipient]) -> dict[str, Signed]:
@@ -124,9 +126,10 @@ def _sign(
             fetch_base=fetch_base,
             signer=publisher.signer,
             uri=order.uri,
+            terms=order.terms,
         )
         for state in {planned_state(info) for info in infos} or {usual_state(board)}:
             rehearse(made, state, publisher.signer)
-        step.detail = f"sequence number {number}, board {board}, key {publisher.signer.path.name}"
+        step.detail = f"sequence number {number}, board {board}, key {publisher.signer.names}"
         step.size = len(made.envelope)
     return made

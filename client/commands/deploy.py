@@ -14,7 +14,14 @@ import click
 
 from client.commands import loop
 from client.commands.options import connect, device_options, framed, output_options, timeout_option
-from client.commands.signing import IMAGE, key_options, release_options, sequence_of, signer_of
+from client.commands.signing import (
+    IMAGE,
+    TermsGiven,
+    key_options,
+    release_options,
+    sequence_of,
+    signer_of,
+)
 from client.escape import escape
 from client.source import build_object
 from client.steps import Step, recorder, timed
@@ -61,7 +68,8 @@ def deploy_command(
     board: str | None,
     no_alias: bool,
     wait: float,
-    key: str | None,
+    terms: TermsGiven,
+    keys: tuple[str, ...],
     pass_file: Path | None,
     devices: tuple[str, ...],
     server: str,
@@ -96,8 +104,9 @@ def deploy_command(
             alias=not no_alias,
             deadline_s=wait,
             cache=cache_home(os.environ) / "debug",
+            terms=terms.read(),
         )
-        signer = signer_of(key, pass_file)
+        signer = signer_of(keys, pass_file)
         outcomes = loop.run(ui, _deploy(ui, what, signer, base_url(server), timeout, building, steps))
     done = sum(outcome.ok for outcome in outcomes)
     ui.note(f"{done} of {len(outcomes)} updated in {duration(perf_counter() - start)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 import warnings
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from client.keys import Signer
     from client.manifest import Signed
     from client.release import Order, Publisher
+    from client.terms import Terms
 
 IMAGE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -41,14 +44,75 @@ def key_options(command: Any) -> Any:
     )(command)
     return click.option(
         "--key",
+        "keys",
         metavar="FILE",
-        help="Private key to sign with.  [MICROBPF_KEY; default: what keygen made]",
+        multiple=True,
+        help="Private key to sign with; repeated, each signs.  [MICROBPF_KEY; default: what keygen made]",
     )(command)
 
 
+@dataclass(frozen=True, slots=True)
+class TermsGiven:
+    """What the command line says of format and capabilities, as text."""
+
+    suit: str
+    helpers: str | None
+    budget: str | None
+    stack: str | None
+    store: str | None
+    no_jit: bool
+    profile: str | None
+
+    def read(self) -> Terms:
+        """The terms. Raises ConfigError for what is none."""
+        from client.arguments import helper_ids, number
+        from client.terms import Terms, capabilities_of
+
+        def given(name: str, text: str | None) -> int | None:
+            return None if text is None else number(text, f"--{name}")
+
+        capabilities = capabilities_of(
+            helpers=helper_ids(self.helpers),
+            budget=given("budget", self.budget),
+            stack=given("stack", self.stack),
+            store=given("store", self.store),
+            profile=self.profile,
+            jit=False if self.no_jit else None,
+        )
+        return Terms(self.suit, capabilities)
+
+
+def terms_options(command: Any) -> Any:
+    """`--suit --helpers --budget --stack --store --no-jit --profile`, as one `terms`."""
+
+    @wraps(command)
+    def packed(*, suit: str, no_jit: bool, **options: Any) -> Any:
+        texts = {name: options.pop(name) for name in ("helpers", "budget", "stack", "store", "profile")}
+        return command(terms=TermsGiven(suit=suit, no_jit=no_jit, **texts), **options)
+
+    made: Any = packed
+    for option in (
+        click.option("--no-jit", is_flag=True, help="Grant: never compile the program."),
+        click.option("--profile", metavar="NAME", help="Grant: run it as ubpf, femto, sming or riot2020 do."),
+        click.option("--store", metavar="N", help="Grant: so many entries in the slot's store."),
+        click.option("--stack", metavar="BYTES", help="Grant: a stack frame of this size."),
+        click.option("--budget", metavar="N", help="Grant: so many instructions a run."),
+        click.option("--helpers", metavar="IDS", help="Grant: only these helpers, such as 0x01,0x13."),
+        click.option(
+            "--suit",
+            type=click.Choice(["riot", "ietf"]),
+            default="riot",
+            show_default=True,
+            help="Format of the manifest: RIOT's, or the current draft's.",
+        ),
+    ):
+        made = option(made)
+    return made
+
+
 def release_options(command: Any) -> Any:
-    """`--slot --seq --fetch-base --layout`."""
-    command = layout_option(command)
+    """`--slot --seq --fetch-base --layout`, and the terms."""
+    command = layout_option(terms_options(command))
     command = click.option(
         "--fetch-base",
         metavar="URL",
@@ -62,12 +126,13 @@ def release_options(command: Any) -> Any:
     return slot_option(text="RAM slot it is for.")(command)
 
 
-def signer_of(key: str | None, pass_file: Path | None) -> Signer:
-    """The key to sign with; its pass phrase comes from the file, or is asked for on a terminal."""
-    from client.keys import key_path, load_signer, read_passphrase
+def signer_of(keys: tuple[str, ...], pass_file: Path | None) -> Signer:
+    """The keys to sign with; a pass phrase comes from the file, or is asked for on a terminal."""
+    from client.keys import key_path, load_signers, read_passphrase
 
     passphrase = None if pass_file is None else read_passphrase(pass_file)
-    return load_signer(key_path(key), passphrase=passphrase, ask=_ask)
+    paths = [key_path(key) for key in keys or (None,)]
+    return load_signers(paths, passphrase=passphrase, ask=_ask)
 
 
 def _ask(path: Path) -> bytes:
@@ -120,10 +185,18 @@ def sequence_of(text: str | None) -> int | None:
     help="Encrypt it with the pass phrase in this file.",
 )
 @click.option("--encrypt", is_flag=True, help="Encrypt it with a pass phrase that is asked for.")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["ed25519", "p256"]),
+    default="ed25519",
+    show_default=True,
+    help="Kind of key; RIOT takes ed25519 only.",
+)
 @output_options
 @framed
-def keygen_command(ui: Ui, to: str | None, pass_file: Path | None, encrypt: bool) -> int:
-    """Make a key pair to sign updates with, Ed25519, in PEM files.
+def keygen_command(ui: Ui, to: str | None, pass_file: Path | None, encrypt: bool, kind: str) -> int:
+    """Make a key pair to sign updates with, in PEM files.
 
     An existing key is never overwritten.
     """
@@ -135,9 +208,9 @@ def keygen_command(ui: Ui, to: str | None, pass_file: Path | None, encrypt: bool
     elif encrypt:
         passphrase = ask_passphrase("Pass phrase", confirm=True)
     path = key_path(to)
-    public = generate(path, passphrase)
+    public = generate(path, passphrase, kind)
     ui.note(f"devices trust it once {public.name} lies in their directory of trusted keys: device --keys DIR")
-    result = {"private": str(path), "public": str(public)}
+    result = {"private": str(path), "public": str(public), "type": kind}
     return ui.finish([Outcome(None, result)], block)
 
 
@@ -213,6 +286,7 @@ def _signed_lines(release: dict[str, Any]) -> list[str]:
         "slot",
         "board",
         "sequence_number",
+        "suit",
         "tag",
         "image_url",
         "manifest_url",
@@ -232,7 +306,8 @@ async def _release(
     fetch_base: str | None,
     layout: str | None,
     board: str | None,
-    key: str | None,
+    terms: TermsGiven,
+    keys: tuple[str, ...],
     pass_file: Path | None,
     devices: tuple[str, ...],
     server: str,
@@ -251,8 +326,11 @@ async def _release(
     from client.release import Order, Publisher
 
     number = sequence_of(seq)
-    signer = signer_of(key, pass_file)
-    packaged = prepare(file, layout, on_step=ui.step)
+    agreed = terms.read()
+    signer = signer_of(keys, pass_file)
+    packaged = prepare(
+        file, layout, allowed=agreed.capabilities.helpers, profile=agreed.profile, on_step=ui.step
+    )
     order = Order(
         packaged,
         slot=slot,
@@ -261,6 +339,7 @@ async def _release(
         uri=uri,
         alias=alias,
         publish=publish,
+        terms=agreed,
     )
     async with connect(timeout) as connection:
         publisher = Publisher(connection, base_url(server), signer, ui.step, ui.note)

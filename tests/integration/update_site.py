@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from aiocoap import Code
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.suit.build import Description, build_manifest, sign_manifest
+from device.suit.cose import PrivateKey
 from device.suit.keys import generate, load_private
 from tests.device_bench import Bench, Reply, device
 from tests.peers import file_server
@@ -26,7 +26,7 @@ class Site:
     bench: Bench
     root: Path
     server: str
-    key: Ed25519PrivateKey
+    key: PrivateKey
     trusted: Path
 
     def publish(self, image: bytes, number: int, **how: Any) -> str:

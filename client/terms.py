@@ -1,0 +1,86 @@
+"""How a release is signed: in which format, and what it grants its program (suit.md sections 1 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from device.errors import ConfigError
+from device.suit.capabilities import LAYOUTS, STACK_ALIGNMENT, STACK_LEAST, STACK_MOST, Capabilities, Maximum
+from device.suit.wire import RIOT, WIRE_PROFILES, WireProfile
+from device.vm.helpers import profile_helpers
+from device.vm.profiles import PROFILES, UBPF, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The format, and the capabilities; none are signed unless one is given."""
+
+    suit: str = RIOT.name
+    capabilities: Capabilities = field(default_factory=Capabilities)
+
+    def __post_init__(self) -> None:
+        if self.suit not in WIRE_PROFILES:
+            raise ConfigError(
+                f"{self.suit!r} is no format of updates",
+                code="argument",
+                where="--suit",
+                hint=", ".join(WIRE_PROFILES),
+            )
+
+    @property
+    def wire(self) -> WireProfile:
+        """The format's table."""
+        return WIRE_PROFILES[self.suit]
+
+    @property
+    def profile(self) -> Profile:
+        """Under whose rules the program is going to run."""
+        return PROFILES.get(self.capabilities.profile or UBPF.name, UBPF)
+
+
+def capabilities_of(
+    *,
+    helpers: tuple[int, ...] | None = None,
+    budget: int | None = None,
+    stack: int | None = None,
+    store: int | None = None,
+    layout: int | None = None,
+    profile: str | None = None,
+    jit: bool | None = None,
+) -> Capabilities:
+    """Capabilities that can be written down. Raises ConfigError for those that no device would take."""
+    for helper in helpers or ():
+        if not 0 <= helper <= 0xFFFF:
+            raise _refused(f"{helper} is no helper id", "--helpers", "from 0 to 0xffff")
+    if budget is not None and not 1 <= budget < 2**32:
+        raise _refused(f"a budget of {budget}", "--budget", "from 1 to 2^32-1 instructions")
+    if store is not None and not 0 <= store < 2**32:
+        raise _refused(f"a store of {store} entries", "--store", "from 0 to 2^32-1")
+    if stack is not None and (stack % STACK_ALIGNMENT or not STACK_LEAST <= stack <= STACK_MOST):
+        raise _refused(
+            f"a stack of {stack} bytes",
+            "--stack",
+            f"a multiple of {STACK_ALIGNMENT} from {STACK_LEAST} to {STACK_MOST}",
+        )
+    if layout is not None and not 0 <= layout < LAYOUTS:
+        raise _refused(f"layout code {layout}", "--layout", f"from 0 to {LAYOUTS - 1}")
+    if profile is not None and profile not in PROFILES:
+        raise _refused(f"{profile!r} is no profile", "--profile", ", ".join(PROFILES))
+    ascending = None if helpers is None else tuple(sorted(set(helpers)))
+    return Capabilities(ascending, stack, budget, store, layout, profile, jit)
+
+
+def _refused(detail: str, where: str, hint: str) -> ConfigError:
+    return ConfigError(detail, code="argument", where=where, hint=hint)
+
+
+@cache
+def _helpers() -> Mapping[str, frozenset[int]]:
+    return {name: frozenset(profile_helpers(profile)) for name, profile in PROFILES.items()}
+
+
+def usual_maximum(profile: str = UBPF.name, *, store: int = 256) -> Maximum:
+    """What a device of the usual settings grants, whose own profile is `profile`."""
+    return Maximum(_helpers(), profile, store=store)
