@@ -8,12 +8,13 @@ runs it goes on at that slot in the exact engine, which knows the fault.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from device.vm.decode import BRANCH, CONSTANT, DATA_ADDRESS, EXIT, JUMP, RODATA_ADDRESS, Step
+from device.vm.decode import ALU, BRANCH, CONSTANT, DATA_ADDRESS, EXIT, JUMP, RODATA_ADDRESS, Step
 from device.vm.faults import GuestFault
+from device.vm.isa import Sem
 
 FALL: Final = 0
 GO: Final = 1
@@ -26,6 +27,9 @@ UNIT_LIMIT: Final = 4096
 
 Decode = Callable[[int], Step]
 """The step at a slot of the text; raises GuestFault where there is none."""
+
+_EXTENSIONS: Final = {Sem.RSH: (Sem.MOV, 32), Sem.ARSH: (Sem.MOVSX32, 64)}
+"""What a shift to the left by 32 and this shift back are together, and its width."""
 
 _WIDE: Final = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
 """Cases that take two slots."""
@@ -58,12 +62,15 @@ class Block:
 class Unit:
     """The blocks reached from `start`, in reverse postorder; the first is the entry.
 
-    `instructions` counts them all. `before` of each block are its predecessors.
+    `instructions` counts them all. `before` of each block are its predecessors. `joined` are slots in front
+    of which registers are not as the program says, because two steps were replaced by two others that do
+    the same together; nothing can end a run there.
     """
 
     start: int
     blocks: list[Block]
     instructions: int
+    joined: frozenset[int] = frozenset()
 
 
 def lift(decode: Decode, slots: int, start: int) -> Unit | None:
@@ -72,11 +79,12 @@ def lift(decode: Decode, slots: int, start: int) -> Unit | None:
     if sum(len(run.steps) for run in runs.values()) > UNIT_LIMIT:
         return None
     blocks = _split(runs, leaders)
+    joined = frozenset(pc for block in blocks.values() for pc in _join_shifts(block.steps))
     ordered = _order(blocks, start)
     for number, block in enumerate(ordered):
         for target in block.successors():
             ordered[target].before.append(number)
-    return Unit(start, ordered, sum(len(block.steps) for block in ordered))
+    return Unit(start, ordered, sum(len(block.steps) for block in ordered), joined)
 
 
 def _scan(decode: Decode, slots: int, start: int) -> tuple[dict[int, Block], set[int]]:
@@ -154,6 +162,29 @@ def _split(runs: dict[int, Block], leaders: set[int]) -> dict[int, Block]:
         if block.end == LEAVE and block.leave in leaders and block.leave not in blocks:
             blocks[block.leave] = Block(block.leave, leave=block.leave)
     return blocks
+
+
+def _join_shifts(steps: list[tuple[int, Step]]) -> Iterator[int]:
+    """Replace shifts by 32 to the left and back, which only extend, by a move; yields the middle slots."""
+    for index in range(len(steps) - 1):
+        (first_pc, first), (second_pc, second) = steps[index], steps[index + 1]
+        register = first[4]
+        if not (_is_shift(first, Sem.LSH, register) and first_pc + 1 == second_pc):
+            continue
+        for sem, (move, width) in _EXTENSIONS.items():
+            if _is_shift(second, sem, register):
+                steps[index] = first_pc, _move(Sem.MOV, 64, register)
+                steps[index + 1] = second_pc, _move(move, width, register)
+                yield second_pc
+
+
+def _is_shift(step: Step, sem: Sem, register: int) -> bool:
+    """Whether the step shifts the whole register by 32."""
+    return step[:3] == (ALU, sem, 64) and step[4] == register and step[7] == 32 and not step[8]
+
+
+def _move(sem: Sem, width: int, register: int) -> Step:
+    return (ALU, sem, width, (1 << width) - 1, register, register, 0, 0, True)
 
 
 def _order(blocks: dict[int, Block], start: int) -> list[Block]:
