@@ -65,7 +65,7 @@ async def test_device(bench: Bench, form: int) -> None:
     assert (info.name, info.board, info.version) == ("bench", "native", __version__)
     assert (info.vendor_id, info.class_id) == (VENDOR_ID, class_id("native"))
     assert (info.slots, info.slot_size, info.workers, info.sequence_number) == (5, 4096, 4, 3)
-    assert (info.engines, info.profiles) == (("switch", "interpreter"), ("ubpf",))
+    assert (info.engines, info.profiles) == (("switch", "interpreter", "jit"), ("ubpf",))
     if form == JSON:
         assert reply.value["vendor_id"] == "547d0d746d3a5a9296624881afd9407b"
 
@@ -276,7 +276,8 @@ async def test_links(bench: Bench) -> None:
     found: LinkFormat = parse(reply.value)
     links = {link.href: dict(link.attr_pairs) for link in found.links}
     paths = ["/device", "/slots", "/jobs", "/store/global", "/log", "/riot/board", "/.well-known/core"]
-    paths += ["/suit/trigger", "/suit/version", "/suit/slot/active", "/suit/slot/inactive", "/suit/status"]
+    paths += [f"/suit/{name}" for name in ("trigger", "manifest", "pull", "version", "status")]
+    paths += ["/suit/slot/active", "/suit/slot/inactive"]
     for slot in range(5):
         paths += [f"/slots/{slot}", f"/slots/{slot}/exec", f"/slots/{slot}/image", f"/store/slots/{slot}"]
     assert sorted(links) == sorted(paths)
@@ -386,7 +387,7 @@ WRONG = {
     "wrong type": exec_("4.00", "malformed", {"budget": "many"}),
     "boolean for a number": exec_("4.00", "malformed", {"repeat": True}),
     "unknown engine": exec_("4.00", "malformed", {"engine": "steam"}),
-    "engine that is not here": exec_("4.00", "engine-unavailable", {"engine": "native"}),
+    "engine that there is none of": exec_("4.00", "malformed", {"engine": "native"}),
     "timeout of zero": exec_("4.00", "malformed", {"timeout_ms": 0}),
     "timeout too long": exec_("4.00", "malformed", {"timeout_ms": 60_001}),
     "repeat too often": exec_("4.00", "malformed", {"repeat": 10_001}),
