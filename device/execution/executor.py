@@ -78,7 +78,7 @@ class Executor:
         self._pool = pool
         self._log = log
         self._clock = clock
-        self._slots = [Slot(n, MemoryStore(self._grant(images.get(n)).store)) for n in range(slots)]
+        self._slots = [Slot(n, MemoryStore(self._grant(n, images.get(n)).store)) for n in range(slots)]
         for slot in self._slots:
             slot.on_free = self._freed
         self._jobs = Jobs(self, workers, pool.long, clock, log, self._contended, self._job_changed)
@@ -205,7 +205,7 @@ class Executor:
             tag=image.digest.hex()[:8],
             size=len(image.image),
             layout=prepared.program.layout.name.lower() if prepared else None,
-            profile=self._grant(image).profile.name,
+            profile=self._grant(number, image).profile.name,
             sequence_number=image.sequence_number,
             helpers=tuple(sorted(prepared.calls)) if prepared else (),
             metadata_helpers=_sorted(prepared.program.declared_helpers) if prepared else None,
@@ -259,7 +259,7 @@ class Executor:
         """
         self._slot(slot)
         try:
-            return await asyncio.to_thread(self.checker.check, image, capabilities, access, declared)
+            return await asyncio.to_thread(self.checker.check, slot, image, capabilities, access, declared)
         except Unprocessable as error:
             for finding in error.extra.get("findings", ()):
                 text = f"{finding['message']}: not in {finding['lists']}"
@@ -295,7 +295,7 @@ class Executor:
                     for slot, program in programs.items():
                         slot.load(program)
                         slot.local.clear()
-                        slot.local.capacity = (program.grant if program else self._grant(None)).store
+                        slot.local.capacity = (program.grant if program else self._grant(slot.number)).store
             finally:
                 for slot in programs:
                     slot.closed = False
@@ -314,6 +314,7 @@ class Executor:
     def _around(self, slot: Slot, order: Order, turn: Turn, job: Job | None = None) -> Surroundings:
         return Surroundings(
             data=slot.data,
+            rodata=slot.rodata,
             local=slot.local,
             shared=self._shared,
             clock=self._clock,
@@ -340,9 +341,9 @@ class Executor:
         self.on_job(job.number)
         self.on_change(job.slot.number)
 
-    def _grant(self, image: StoredImage | None) -> Grant:
-        """What the program of an image may do; without one, what any may."""
-        return self.checker.grants.of(_capabilities(image) if image else None)
+    def _grant(self, number: int, image: StoredImage | None = None) -> Grant:
+        """What the program of an image may do in a slot; without one, what any may."""
+        return self.checker.grants.of(number, _capabilities(image) if image else None)
 
     def _slot(self, number: int) -> Slot:
         if not 0 <= number < len(self._slots):
@@ -387,7 +388,7 @@ class Executor:
         if image is None:
             raise slot_empty(slot.number)
         try:
-            prepared = self.checker.check(image.image, _capabilities(image))
+            prepared = self.checker.check(slot.number, image.image, _capabilities(image))
         except MicroBpfError as error:
             self._refuse(slot, image, error)
             raise

@@ -7,7 +7,8 @@ device that was started with lower maxima than those under which a program was i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 
 from device.errors import LoadError, Unprocessable
@@ -23,12 +24,41 @@ _COMPILER: Final = "jit"
 
 
 @dataclass(frozen=True, slots=True)
+class SlotRules:
+    """What the owner of a device sets for the programs of a slot; None is the rule of the profile.
+
+    `branches` bounds the taken jumps of a run, 0 is no bound. `no_return` is Femto-Containers' instance flag:
+    no bound on jumps, and text may end without exit (programs.md section 5). `writable_rodata` lets old
+    programs write to their string literals (section 2.7).
+    """
+
+    branches: int | None = None
+    no_return: bool | None = None
+    writable_rodata: bool | None = None
+
+    def over(self, other: SlotRules) -> SlotRules:
+        """These, and the other's where these say nothing."""
+        return SlotRules(
+            other.branches if self.branches is None else self.branches,
+            other.no_return if self.no_return is None else self.no_return,
+            other.writable_rodata if self.writable_rodata is None else self.writable_rodata,
+        )
+
+    def of(self, profile: Profile) -> Profile:
+        """The profile with these rules in it."""
+        no_return = profile.no_return if self.no_return is None else self.no_return
+        branches = profile.rules.branch_limit if self.branches is None else self.branches or None
+        rules = replace(profile.rules, branch_limit=None if no_return else branches)
+        return replace(profile, no_return=no_return, rules=rules)
+
+
+@dataclass(frozen=True, slots=True)
 class RunLimits:
     """Settings of a device for its runs. Budgets are in instructions (programs.md section 5).
 
-    `ram` are the bytes of a program's .data and .bss; `branches` replaces the profile's bound on taken
-    jumps; 0 is none. `stack_max` are bytes of a frame, `store_entries` and `store_max` entries of a local
-    store, which a signature can raise from the one to the other.
+    `ram` are the bytes of a program's .data and .bss; `rules` those of all slots, over which `slot_rules` go.
+    `stack_max` are bytes of a frame, `store_entries` and `store_max` entries of a local store, which a
+    signature can raise from the one to the other.
     """
 
     budget_default: int = BUDGET_DEFAULT
@@ -38,17 +68,16 @@ class RunLimits:
     store_max: int = STORE_MAX
     stack_max: int = STACK_MOST
     ram: int = loader.RAM_LIMIT
-    branches: int | None = None
+    rules: SlotRules = SlotRules()
+    slot_rules: Mapping[int, SlotRules] = field(default_factory=lambda: MappingProxyType({}))
 
     def budget(self, requested: int | None, signed: int | None = None) -> int:
         """The budget of a run: a signature replaces the default, a request only lowers it."""
         return min(self.budget_max, signed or self.budget_default, requested or BUDGET_MAX)
 
-    def profile(self, profile: Profile) -> Profile:
-        """The profile with the device's own bound on taken jumps."""
-        if self.branches is None:
-            return profile
-        return replace(profile, rules=replace(profile.rules, branch_limit=self.branches or None))
+    def rules_of(self, slot: int) -> SlotRules:
+        """What is set for the programs of a slot."""
+        return self.slot_rules.get(slot, SlotRules()).over(self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +86,7 @@ class Grant:
 
     `available` are the helpers of its profile (P of helpers.md section 9.1), `helpers` what its manifest
     grants of them (M, None: all); `budget` instructions, `stack` bytes of a frame, `store` entries,
-    `layout` the code that its image must have.
+    `layout` the code that its image must have. `writable_rodata`: it may write to its .rodata.
     """
 
     profile: Profile
@@ -68,6 +97,7 @@ class Grant:
     store: int
     layout: int | None
     jit: bool
+    writable_rodata: bool
 
     def budget_of(self, requested: int | None) -> int:
         """The budget of a run: a request only lowers it."""
@@ -117,12 +147,13 @@ class Grants:
         helpers = {name: frozenset(found) for name, found in self._available.items()}
         return Maximum(helpers, self._profile.name, limits.stack_max, limits.budget_max, limits.store_max)
 
-    def of(self, asked: Capabilities | None = None) -> Grant:
-        """The grant of a manifest with these capabilities, None: without any."""
+    def of(self, slot: int, asked: Capabilities | None = None) -> Grant:
+        """The grant of a manifest for a slot with these capabilities, None: without any."""
         asked, limits = asked or Capabilities(), self.limits
+        rules = limits.rules_of(slot)
         name = asked.profile if asked.profile in self._profiles else self._profile.name
         return Grant(
-            profile=limits.profile(self._profiles[name]),
+            profile=rules.of(self._profiles[name]),
             available=self._available[name],
             helpers=self._default if asked.helpers is None else frozenset(asked.helpers),
             budget=limits.budget(None, asked.budget),
@@ -130,4 +161,5 @@ class Grants:
             store=min(limits.store_max, asked.store) if asked.store is not None else limits.store_entries,
             layout=asked.layout,
             jit=asked.jit is not False,
+            writable_rodata=bool(rules.writable_rodata),
         )

@@ -46,6 +46,7 @@ class Checker:
 
     def check(
         self,
+        slot: int,
         image: bytes,
         capabilities: Capabilities | None = None,
         access: Access | None = None,
@@ -57,7 +58,7 @@ class Checker:
         (LoadTime), `declared` is the layout that the image must have. Raises LoadError, VerifyError with all
         findings, Unprocessable `helper-denied`.
         """
-        grant = self.grants.of(capabilities)
+        grant = self.grants.of(slot, capabilities)
         begin = perf_counter()
         grant.require_layout(image)
         program = with_lines(

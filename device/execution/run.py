@@ -45,10 +45,12 @@ class Work:
 class Surroundings:
     """What a run may touch of its device: the slot's memory and store, the shared store, clock, board, log.
 
-    `pause` is Services.pause; `show` gets the console of each run before it begins.
+    `rodata` is the slot's .rodata where it may be written to, else None. `pause` is Services.pause; `show`
+    gets the console of each run before it begins.
     """
 
     data: bytearray
+    rodata: bytearray | None
     local: KeyValueStore
     shared: KeyValueStore
     clock: Clock
@@ -115,6 +117,7 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         context_writable=work.context_writable,
         extra=regions,
         budget=work.budget,
+        rodata=around.rodata,
         frame_size=work.frame_size,
         control=control,
         profile=work.profile,

@@ -32,8 +32,9 @@ PATIENCE_S: Final = 0.1
 class Slot:
     """The state of one storage slot between runs, and its lock (programs.md section 3.3, suit.md section 6).
 
-    A program with .data or .bss runs alone, others run side by side; who sleeps steps out meanwhile. While
-    the slot is closed, nothing begins. `on_free` is called when somebody has stepped out.
+    A program with .data or .bss, or .rodata that it may write to, runs alone, others run side by side; who
+    sleeps steps out meanwhile. While the slot is closed, nothing begins. `on_free` is called when somebody
+    has stepped out.
     """
 
     def __init__(self, number: int, local: MemoryStore) -> None:
@@ -51,10 +52,15 @@ class Slot:
         self.load(None)
 
     def load(self, prepared: Prepared | None) -> None:
-        """Make this the current program, as after a deploy or reboot: fresh .data, counters at zero."""
+        """Make this the current program, as after a deploy or reboot: fresh .data, counters at zero.
+
+        `rodata` is None where it cannot be written to.
+        """
         self.prepared = prepared
         self.refusal: MicroBpfError | None = None
         self.data = prepared.program.fresh_data() if prepared else bytearray()
+        writable = prepared is not None and prepared.grant.writable_rodata
+        self.rodata = bytearray(prepared.program.rodata) if prepared and writable else None
         self.runs = 0
         self.faults = 0
         self.run_us = 0
@@ -120,7 +126,7 @@ class Slot:
 
     @property
     def _alone(self) -> bool:
-        return self.prepared is not None and self.prepared.program.has_memory
+        return self.prepared is not None and (self.prepared.program.has_memory or bool(self.rodata))
 
     def _is_due(self, control: Control, *, newcomer: bool) -> bool:
         """Whether nobody has waited for too long before this one; newcomers take turns with those who did.

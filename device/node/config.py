@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from device.errors import ConfigError
-from device.execution.grants import STORE_MAX
+from device.execution.grants import STORE_MAX, SlotRules
 from device.peripherals import Signal
 from device.suit.capabilities import STACK_MOST
 from device.suit.wire import WIRE_PROFILES
@@ -39,6 +40,9 @@ class NodeLimits:
     budget_default: int = BUDGET_DEFAULT
     budget_max: int = BUDGET_MAX
     branches: int | None = None
+    no_return: int = 0
+    writable_rodata: int = 0
+    of_slots: Mapping[int, SlotRules] = field(default_factory=lambda: MappingProxyType({}))
     block: int = 64
     max_block: int = 1024
     observers: int = 32
@@ -46,9 +50,12 @@ class NodeLimits:
     exchange_lifetime: int = 45
 
     def with_text(self, text: str) -> NodeLimits:
-        """The limits with one `NAME=VALUE` in place. Raises ConfigError."""
+        """The limits with one `NAME=VALUE` or `NAME@SLOT=VALUE` in place. Raises ConfigError."""
         name, equals, value = text.partition("=")
-        name = name.strip().replace("-", "_")
+        name, at, slot = (part.strip() for part in name.partition("@"))
+        name = name.replace("-", "_")
+        if at and equals:
+            return self._with_rule(name, slot, value)
         if name == "allowed_hosts" and equals:
             hosts = tuple(host.strip() for host in value.split(",") if host.strip())
             return replace(self, allowed_hosts=self.allowed_hosts + hosts)
@@ -60,6 +67,26 @@ class NodeLimits:
             )
         changed: dict[str, Any] = {name: _number(name, value)}
         return replace(self, **changed)
+
+    def _with_rule(self, name: str, slot: str, value: str) -> NodeLimits:
+        """The limits with a rule of one slot in place."""
+        if name not in _OF_SLOTS:
+            raise ConfigError(
+                f"{name[:60]!r} is nothing that a slot has of its own",
+                where="--limit",
+                hint="NAME@SLOT=VALUE, one of " + ", ".join(_OF_SLOTS),
+            )
+        if not (slot.isascii() and slot.isdigit() and len(slot) <= 3):
+            raise ConfigError(f"{slot[:60]!r} is no slot", where="--limit", hint="such as branches@2=400")
+        number = int(slot)
+        rule: dict[str, Any] = {name: _OF_SLOTS[name](_number(name, value))}
+        rules = SlotRules(**rule).over(self.of_slots.get(number, SlotRules()))
+        return replace(self, of_slots=MappingProxyType({**self.of_slots, number: rules}))
+
+    @property
+    def rules(self) -> SlotRules:
+        """What is set for the programs of all slots."""
+        return SlotRules(self.branches, bool(self.no_return) or None, bool(self.writable_rodata))
 
 
 # What each limit is, and the least and most it can be; None where it is no number, or a block size.
@@ -78,12 +105,18 @@ _ABOUT: Final[dict[str, tuple[str, tuple[int, int] | None]]] = {
     "budget_default": ("instructions of a run", (1, BUDGET_MAX)),
     "budget_max": ("instructions that a signature can allow a run", (1, BUDGET_MAX)),
     "branches": ("taken jumps of a run, 0 for any number", (0, BUDGET_MAX)),
+    "no_return": ("1: jumps are not counted, and text need not end with exit", (0, 1)),
+    "writable_rodata": ("1: programs may write to their .rodata, as old ones do", (0, 1)),
     "block": ("bytes of the CoAP blocks asked for when an update is fetched", None),
     "max_block": ("bytes of the largest block of an answer; 64 suits RIOT's buffers", None),
     "observers": ("observers at a time", (0, 1024)),
     "log_lines": ("lines of the log that are kept", (16, 65_536)),
     "exchange_lifetime": ("seconds for which requests are remembered; less for load tests", (1, 247)),
 }
+_OF_SLOTS: Final[Mapping[str, Callable[[int], int]]] = MappingProxyType(
+    {"branches": int, "no_return": bool, "writable_rodata": bool}
+)
+"""What `NAME@SLOT=VALUE` can set for one slot, as what it is kept."""
 _BLOCKS: Final = (16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -134,7 +167,13 @@ def _help(name: str, about: str) -> str:
     return f"  {name:<18} {about}  [{shown}]"
 
 
-LIMIT_HELP: Final = "Limits:\n" + "\n".join(_help(name, about) for name, (about, _) in _ABOUT.items())
+LIMIT_HELP: Final = "\n".join(
+    [
+        "Limits:",
+        *(_help(name, about) for name, (about, _) in _ABOUT.items()),
+        f"Of one slot: NAME@SLOT=VALUE for {', '.join(_OF_SLOTS)}",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +215,8 @@ class NodeConfig:
             raise ConfigError(f"{self.profile[:40]!r} is no profile", where="--profile", hint=known)
         _check_defaults(self.limits)
         _check("--slots", self.slots, 1, 256)
+        for slot in self.limits.of_slots:
+            _check("--limit", slot, 0, self.slots - 1)
         _check("--workers", self.workers, 0, 64)
         if not self.board or len(self.board) > 63 or not self.board.isprintable() or " " in self.board:
             raise ConfigError(f"{self.board[:80]!r} is no board name", where="--board")

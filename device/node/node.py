@@ -169,7 +169,8 @@ class Node:
                 store_max=limits.store_max,
                 stack_max=limits.stack_max,
                 ram=limits.ram,
-                branches=limits.branches,
+                rules=limits.rules,
+                slot_rules=limits.of_slots,
             ),
             profile=PROFILES[self.config.profile],
         )

@@ -248,13 +248,20 @@ def build_memory(
     context_writable: bool = True,
     extra: Sequence[tuple[bytearray, bool]] = (),
     frame_size: int = FRAME_SIZE,
+    rodata: bytearray | None = None,
 ) -> GuestMemory:
     """The memory of one run: `data` is the slot's .data and .bss and keeps what is written.
 
+    So is `rodata` its .rodata, where that may be written to; else the program's own is there to be read.
     `extra` are (bytes, writable) pairs, the k-th at EXTRA_BASE + k * EXTRA_STRIDE.
     """
     regions = [
-        Region(".rodata", RODATA_BASE, bytearray(program.rodata), writable=False),
+        Region(
+            ".rodata",
+            RODATA_BASE,
+            bytearray(program.rodata) if rodata is None else rodata,
+            writable=rodata is not None,
+        ),
         Region(".data", DATA_BASE, data, writable=True),
         Region("the context", CONTEXT_BASE, context or bytearray(), writable=context_writable),
     ]

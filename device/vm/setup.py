@@ -26,19 +26,27 @@ def set_up(
     profile: Profile = UBPF,
     renews: bool = False,
     frame_size: int = FRAME_SIZE,
+    rodata: bytearray | None = None,
 ) -> Run:
     """Everything that an engine needs to execute `program` once (programs.md section 3).
 
     `data` is the slot's .data and .bss, which keep what is written; `context` and the `extra` regions (bytes,
     writable) are written to as well. `allowed` narrows the `available` helpers; None does not. r1 is the
     context's address, r2 its length. `renews`: the budget begins anew after each sleep. `frame_size` is in
-    bytes. Where the services have a packet, that is the context (helpers.md section 5).
+    bytes. `rodata` is the slot's .rodata where it may be written to. Where the services have a packet, that
+    is the context (helpers.md section 5).
     """
     packet = services.packet
     if packet is not None:
         context, context_writable = packet.context, False
     memory = build_memory(
-        program, data, context, context_writable=context_writable, extra=extra, frame_size=frame_size
+        program,
+        data,
+        context,
+        context_writable=context_writable,
+        extra=extra,
+        frame_size=frame_size,
+        rodata=rodata,
     )
     if packet is not None:
         memory = GuestMemory([*memory.regions[1:], *packet.regions], memory.stack)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from device.errors import ConfigError
+from device.execution.grants import SlotRules
 from device.node import LIMIT_HELP, NodeConfig, NodeLimits, limits_of
 
 
@@ -19,6 +20,17 @@ from device.node import LIMIT_HELP, NodeConfig, NodeLimits, limits_of
             ["allowed_hosts=a,b", "allowed_hosts=c"],
             NodeLimits(allowed_hosts=("a", "b", "c")),
             id="hosts add",
+        ),
+        pytest.param(
+            ["branches@2=400", "no-return@2=1", "writable_rodata@0=0", "writable_rodata=1"],
+            NodeLimits(
+                writable_rodata=1,
+                of_slots={
+                    2: SlotRules(branches=400, no_return=True),
+                    0: SlotRules(writable_rodata=False),
+                },
+            ),
+            id="rules of slots",
         ),
     ],
 )
@@ -39,6 +51,14 @@ def test_limits(texts: list[str], expected: NodeLimits) -> None:
         "nothing=1",
         "block=63",
         "slot_size=63",
+        "no_return=2",
+        "no_return@1=2",
+        "no_return@=1",
+        "no_return@-1=1",
+        "no_return@1000=1",
+        "no_return@1",
+        "ram@1=100",
+        "@1=1",
     ],
 )
 def test_no_limits(text: str) -> None:
@@ -47,7 +67,16 @@ def test_no_limits(text: str) -> None:
     assert refused.value.where == "--limit"
 
 
-@pytest.mark.parametrize("name", [name for name in NodeLimits.__slots__ if name != "allowed_hosts"])
+def test_a_rule_of_a_slot_that_is_not_there() -> None:
+    limits = limits_of(["branches@4=1"])
+    assert NodeConfig(limits=limits, slots=5).limits == limits
+    with pytest.raises(ConfigError, match="from 0 to 3, not 4"):
+        NodeConfig(limits=limits, slots=4)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NodeLimits.__slots__ if name not in ("allowed_hosts", "of_slots")]
+)
 def test_every_limit_is_in_the_help(name: str) -> None:
     assert f"  {name} " in LIMIT_HELP
 
