@@ -2,41 +2,152 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import local
+from time import perf_counter
 from typing import Final
+from weakref import finalize
 
 from device.jit.compile import Compiled, Shape
+from device.jit.errors import MachineError
 from device.jit.lowering.memory import Place
+from device.jit.machines import Claim, Machines
 from device.jit.processor import Processor
 from device.jit.translation import NativeTranslation
 from device.jit.watchdog import Watchdog
 from device.vm.decode import MASK64
+from device.vm.faults import GuestFault
 from device.vm.interpreter.closures import Closures
-from device.vm.interpreter.engine import InterpreterEngine
+from device.vm.interpreter.engine import InterpreterEngine, Prepared
 from device.vm.interpreter.machine import fresh_registers
 from device.vm.isa import FRAME_POINTER
 from device.vm.memory import STACK_TOP, WINDOWS, GuestMemory, window_of
-from device.vm.program import Program, Run
+from device.vm.program import Outcome, Program, Run
 
-UNLIMITED: Final = 2**32
+SHARE: Final = 1 << 24
+"""Instructions that compiled code is handed at once, some 50 ms: then a job looks whether others wait."""
+
+CACHED_CODE: Final = 1 << 20
+"""Bytes of code that an engine keeps. Beyond it the programs that were not run for longest are forgotten."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What happens on a thread while it has a machine: what was compiled, and how long that took."""
+
+    claim: Claim
+    compiles: int = 0
+    compile_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Bytes of compiled code that there are of a program, for all shapes of its memory, in so many units."""
+
+    size: int = 0
+    units: int = 0
 
 
 class JitEngine(InterpreterEngine):
     """Compiled code where it can go on, the exact tier of the interpreter where it cannot.
 
-    A program is compiled when it first runs, for the shape of that run's memory. Each thread that runs
-    compiled code has a machine of its own, made by `processor` when it first does.
+    A program is compiled when it first runs, for the shape of that run's memory. A run has a machine for
+    itself from its beginning to its end, asleep or not; `machines` are there at a time, None for any number.
+    What is compiled is kept under all that it depends on, so a slot's next program never meets it.
     """
 
     name: str = "jit"
-    share: int = UNLIMITED
+    share: int = SHARE
 
-    def __init__(self, processor: Callable[[Watchdog], Processor] = Processor) -> None:
+    def __init__(
+        self, processor: Callable[[Watchdog], Processor] = Processor, *, machines: int | None = None
+    ) -> None:
         super().__init__(hot_after=0, background=False)
-        self._make_processor = processor
-        self._watchdog = Watchdog()
+        self.machines = Machines(processor, machines)
         self._thread = local()
+        finalize(self, self.machines.close).atexit = False
+
+    def run(self, program: Program, run: Run) -> Outcome:
+        """See Engine. Outside of a session it waits for a machine; a run that is stopped meanwhile faults."""
+        if self._session is not None:
+            return super().run(program, run)
+        try:
+            claim = self.machines.wait(run.control.check)
+        except GuestFault as stopped:
+            return Outcome(None, program.locate(stopped.record(program.entry)), 0)
+        with self.session(claim):
+            return super().run(program, run)
+
+    @contextmanager
+    def session(self, claim: Claim) -> Iterator[Session]:
+        """Have the calling thread use the machine of a claim, which is given up in the end."""
+        session = self._thread.session = Session(claim)
+        try:
+            yield session
+        finally:
+            self._thread.session = None
+            claim.release()
+
+    def ensure(self, program: Program, run: Run) -> None:
+        """Have the code be there that such a run enters. Raises EncodingError."""
+        prepared, registers = self.prepared(program, run), _at_entry(run)
+        if not self._is_ready(prepared, program, registers):
+            self.translate(prepared, program.entry, registers)
+
+    def is_ready(self, program: Program, run: Run) -> bool:
+        """Whether it is."""
+        with self._lock:
+            prepared = self._programs.get(self.key(program, run))
+        return prepared is not None and self._is_ready(prepared, program, _at_entry(run))
+
+    def _is_ready(self, prepared: Prepared, program: Program, registers: list[int]) -> bool:
+        made = prepared.translation
+        return made is not None and made.find(made.entry_at(program.entry, registers)) is not None
+
+    def figures(self, program: Program) -> Figures:
+        """What there is of a program."""
+        with self._lock:
+            kept = [one.translation for one in self._programs.values() if one.closures.text == program.text]
+        made = [one for one in kept if isinstance(one, NativeTranslation)]
+        return Figures(sum(one.size for one in made), sum(len(one.compiled) for one in made))
+
+    def forget(self, program: Program) -> None:
+        """Drop all code of a program; what runs keeps its own until it ends."""
+        with self._lock:
+            for key in [key for key, one in self._programs.items() if one.closures.text == program.text]:
+                self.drop(key)
+
+    def translate(self, prepared: Prepared, pc: int, registers: list[int]) -> None:
+        """See InterpreterEngine."""
+        start = perf_counter()
+        super().translate(prepared, pc, registers)
+        session = self._session
+        if session is not None:
+            session.compiles += 1
+            session.compile_us += int((perf_counter() - start) * 1_000_000)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Forget programs while there is too much code, the last one excepted."""
+        with self._lock:
+            sizes = {
+                key: one.translation.size
+                for key, one in self._programs.items()
+                if isinstance(one.translation, NativeTranslation)
+            }
+            held = sum(sizes.values())
+            for key in list(sizes)[:-1]:
+                if held <= CACHED_CODE:
+                    return
+                held -= sizes[key]
+                self.drop(key)
+
+    @property
+    def _session(self) -> Session | None:
+        session: Session | None = getattr(self._thread, "session", None)
+        return session
 
     def key(self, program: Program, run: Run) -> Hashable:
         """What a translation depends on."""
@@ -52,9 +163,7 @@ class JitEngine(InterpreterEngine):
         """What the whole program becomes in such runs, made anew and not kept. Raises EncodingError."""
         closures = Closures(program.text, program.relative_data_base)
         translation = self.translator(closures, program, run)()
-        registers = fresh_registers()
-        registers[1], registers[2], registers[FRAME_POINTER] = run.r1 & MASK64, run.r2 & MASK64, STACK_TOP
-        translation.make(translation.entry_at(program.entry, registers))
+        translation.make(translation.entry_at(program.entry, _at_entry(run)))
         return list(translation.compiled.values())
 
     def shape(self, program: Program, run: Run) -> Shape:
@@ -63,10 +172,17 @@ class JitEngine(InterpreterEngine):
         return Shape(_places(run.memory), stack.frame_size, stack.frames, program.relative_data_base)
 
     def _processor(self) -> Processor:
-        processor: Processor | None = getattr(self._thread, "processor", None)
-        if processor is None:
-            processor = self._thread.processor = self._make_processor(self._watchdog)
-        return processor
+        session = self._session
+        if session is None:
+            raise MachineError("compiled code is run outside of a session")
+        return session.claim.processor()
+
+
+def _at_entry(run: Run) -> list[int]:
+    """The registers that a run begins with."""
+    registers = fresh_registers()
+    registers[1], registers[2], registers[FRAME_POINTER] = run.r1 & MASK64, run.r2 & MASK64, STACK_TOP
+    return registers
 
 
 def _places(memory: GuestMemory) -> tuple[Place | None, ...]:

@@ -1,4 +1,4 @@
-"""A thread's machine with what it has loaded: pieces of code, and the windows of guest memory."""
+"""A machine with what it has loaded: pieces of code, and the windows of guest memory."""
 
 from __future__ import annotations
 
@@ -27,13 +27,23 @@ class Loaded:
 
 
 class Processor:
-    """One machine. It belongs to the thread that made it."""
+    """One machine. It belongs to the thread that made it, or adopted it last."""
 
     def __init__(self, watchdog: Watchdog) -> None:
         self.machine = Machine(watchdog)
         self._pieces: dict[int, tuple[Compiled, Installed]] = {}
         self._next = CODE_BASE
         self._windows: dict[int, SharedBuffer] = {}
+
+    def adopt(self) -> None:
+        """Make it the calling thread's."""
+        self.machine.adopt()
+
+    def close(self) -> None:
+        """Free the machine."""
+        self.machine.close()
+        self._pieces.clear()
+        self._windows.clear()
 
     def load(self, compiled: Compiled) -> Loaded:
         """Bring code into the machine, if it is not there."""

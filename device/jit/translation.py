@@ -67,6 +67,11 @@ class NativeTranslation:
         self._guesses = Guesses(decode, slots)
         self._lock = Lock()
 
+    @property
+    def size(self) -> int:
+        """Bytes of code that there are."""
+        return sum(len(compiled.code.text) for compiled in list(self.compiled.values()))
+
     def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
         """What is to be entered at one of `entries` with these registers."""
         entry = Entry(pc, self._kinds(pc, registers))
@@ -155,8 +160,9 @@ class NativeTranslation:
 
 
 def _killed(control: Control) -> bool:
+    """Whether a run has to stop: for the watchdog's thread, so nothing that the run's own may wait for."""
     try:
-        control.check()
+        Control.check(control)
     except GuestFault:
         return True
     return False

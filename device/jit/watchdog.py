@@ -6,7 +6,7 @@ stop it. A stop that comes before the machine has begun is lost, hence it is rep
 
 from __future__ import annotations
 
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, current_thread
 from typing import Final, Protocol
 
 POLL_S: Final = 0.01
@@ -62,7 +62,7 @@ class Watchdog:
         """End the thread."""
         self._closed.set()
         self._awake.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not current_thread():
             self._thread.join()
 
     def _watch(self) -> None:

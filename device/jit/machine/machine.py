@@ -16,7 +16,8 @@ and the next run would skip its first instructions: after anything but a return 
 For the author of the lowering and the engine:
 
 - layout.py has the calling convention. `Stop.pc - installed.base` is the offset that `Code.pc_at` takes.
-- A machine belongs to the thread that made it, and to one run at a time: a service cannot run it again.
+- A machine belongs to the thread that made it or adopted it, and to one run at a time: a service cannot run
+  it again.
 - The service must not touch the machine, only the mailbox and guest memory. A GuestFault that it raises
   ends the run as FAULTED, with the registers in the Stop; anything else is raised by `run` afterwards.
 - `should_stop` is read before the run and every ten milliseconds on the watchdog's thread. It must be quick.
@@ -280,6 +281,12 @@ class Machine:
             if due:
                 self._told = True
                 self._stop()
+
+    def adopt(self) -> None:
+        """Make it the calling thread's: whoever had it before uses it no longer, and it does not run."""
+        if self.running:
+            raise MachineError("the machine is running")
+        self._thread = get_ident()
 
     def close(self) -> None:
         """Free the machine; nothing may be asked of it afterwards."""

@@ -44,10 +44,10 @@ Closure = Callable[[list[int], Machine], int]
 class Closures:
     """The closures of one text, by slot; `code[slots]` stands for running past the end."""
 
-    __slots__ = ("_data_base", "_steps", "_text", "code", "slots")
+    __slots__ = ("_data_base", "_steps", "code", "slots", "text")
 
     def __init__(self, text: bytes, data_base: int) -> None:
-        self._text = text
+        self.text = text
         self._data_base = data_base
         self._steps: dict[int, Step] = {}
         self.slots = len(text) // SLOT_SIZE
@@ -58,7 +58,7 @@ class Closures:
         """The decoded instruction at a slot inside the text; raises GuestFault where there is none."""
         step = self._steps.get(pc)
         if step is None:
-            step = self._steps[pc] = decode_step(self._text, pc)
+            step = self._steps[pc] = decode_step(self.text, pc)
         return step
 
     def build(self, pc: int) -> Closure:

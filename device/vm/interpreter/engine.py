@@ -87,9 +87,12 @@ class InterpreterEngine:
                 self._held += prepared.closures.slots
             self._programs[key] = prepared
             while self._held > CACHED_SLOTS and len(self._programs) > 1:
-                _, dropped = self._programs.popitem(last=False)
-                self._held -= dropped.closures.slots
+                self.drop(next(iter(self._programs)))
         return prepared
+
+    def drop(self, key: Hashable) -> None:
+        """Keep no longer what is kept under a key. The lock is the caller's."""
+        self._held -= self._programs.pop(key).closures.slots
 
     def key(self, program: Program, run: Run) -> Hashable:
         """What a translation depends on."""
@@ -277,8 +280,8 @@ class _Execution:
             self._engine.translate(prepared, pc, registers)
             self._step_past()
             return
-        limit, machine = self._limit, self._machine
-        share = min(self._engine.share, limit - self._executed)
+        limit, machine, before = self._limit, self._machine, self._executed
+        share = min(self._engine.share, limit - before)
         machine.rest = limit - self._executed - share
         arguments = [registers[register] for register in function.parameters]
         try:
@@ -287,7 +290,7 @@ class _Execution:
             )
         except Left as left:
             self._executed = limit - left.budget - machine.rest
-            self._take_over(left, translation)
+            self._take_over(left, translation, before)
             return
         self._executed = limit - budget - machine.rest
         registers[1:6] = [LOST] * 5
@@ -298,8 +301,11 @@ class _Execution:
         self._pc, registers[6:] = machine.frames.pop()
         machine.stack.activate(len(machine.frames) + 1)
 
-    def _take_over(self, left: Left, translation: Translating) -> None:
-        """Make the machine what it was in translated code, and execute what that could not."""
+    def _take_over(self, left: Left, translation: Translating, before: int) -> None:
+        """Make the machine what it was in translated code, and execute what that could not.
+
+        It had been entered after `before` instructions; a share that is used up may be followed by another.
+        """
         machine = self._machine
         machine.frames.extend(reversed(left.frames))
         machine.stack.activate(len(machine.frames) + 1)
@@ -308,7 +314,7 @@ class _Execution:
         if left.fault is not None:
             raise left.fault
         if isinstance(left.cause, Short):
-            machine.settled = True
+            machine.settled = machine.rest == 0 or self._executed == before
             return
         self._run.control.check()
         if isinstance(left.cause, Elsewhere | IndexError | StructError):
