@@ -400,7 +400,7 @@ class TestLocally:
     def test_keygen(self, live: LiveFleet, tmp_path: Path) -> None:
         path = tmp_path / "deep" / "key.pem"
         (entry,) = live.results("keygen", "--to", path)
-        assert entry["result"] == {"private": str(path), "public": f"{path}.pub"}
+        assert entry["result"] == {"private": str(path), "public": f"{path}.pub", "type": "ed25519"}
         assert path.stat().st_mode & 0o777 == 0o600
         before = path.read_bytes()
         assert live.client("keygen", "--to", path).exit_code == 2
