@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PLOTS  := $(VENV)/.plots
 
 .PHONY: install demo test check lint types test-docker nightly fuzz bench keys clean
 
@@ -42,9 +43,14 @@ SECONDS := 60
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.property.differential --seconds $(SECONDS)
 
-# The evaluation, on this machine: tables, and results.json. `client bench SECTION --quick` for less.
-bench: $(STAMP)
-	$(BIN)/client bench
+# The evaluation, on this machine: tables, and JSON and plots in benchmarks/results. `client bench SECTION --quick`
+# for less.
+bench: $(PLOTS)
+	$(BIN)/client bench --to benchmarks/results/latest.json --plots benchmarks/results
+
+$(PLOTS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[plots]'
+	touch $@
 
 # A key pair for a client on the host; the devices of docker-compose.yml trust it through MICROBPF_TRUSTED.
 keys: keys/trusted/operator.pem.pub

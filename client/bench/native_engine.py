@@ -67,7 +67,7 @@ class BenchJit(JitEngine):
         """See JitEngine."""
         return replace(super().shape(program, run), checked=self._checked)
 
-    def forget(self) -> None:
+    def forget_all(self) -> None:
         """Know no program any more; the machine stays."""
         self._programs.clear()
         self._held = 0

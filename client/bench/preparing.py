@@ -34,7 +34,7 @@ def prepared(kernel: Kernel, settings: Settings) -> Preparation:
     run = prepare(kernel)
 
     def first_result() -> float:
-        engine.forget()
+        engine.forget_all()
         return checked(engine, kernel).wall
 
     def middle(once: Callable[[], float]) -> float:

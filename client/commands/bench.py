@@ -14,7 +14,7 @@ from client.escape import escape
 from client.ui import Ui
 
 if TYPE_CHECKING:
-    from client.bench.sections import Section
+    from client.bench.sections import Results, Section
     from client.bench.settings import Row
 
 SECTIONS = ("engines", "jit", "sizes", "regions")
@@ -29,10 +29,20 @@ SECTIONS = ("engines", "jit", "sizes", "regions")
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the results as JSON.  [default: results.json, with -o json nowhere]",
 )
+@click.option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for plots, PNG and SVG; needs matplotlib.  [default: plots, beside the results]",
+)
 @output_options
 @framed
 def bench_command(
-    ui: Ui, sections: tuple[str, ...], quick: bool, kernels: tuple[str, ...], to: Path | None
+    ui: Ui,
+    sections: tuple[str, ...],
+    quick: bool,
+    kernels: tuple[str, ...],
+    to: Path | None,
+    plots: Path | None,
 ) -> int:
     """Measure on this machine: engines, jit, sizes, regions; all sections unless some are named.
 
@@ -51,11 +61,27 @@ def bench_command(
         ui.data(written)
     else:
         ui.note(_measured_on(results.meta))
-    if to is not None or not ui.json:
-        target = to or Path("results.json")
+    target = to or (None if ui.json else Path("results.json"))
+    if target is not None:
         write(target, written.encode() + b"\n")
         ui.note(f"written to {escape(target)}")
+    _plot(ui, results, plots, target)
     return 0
+
+
+def _plot(ui: Ui, results: Results, folder: Path | None, target: Path | None) -> None:
+    """Draw into `folder`; without one beside the results, if that can be done."""
+    from client.bench import plots
+
+    if folder is None:
+        if target is None:
+            return
+        if not plots.available():
+            ui.note(f"no plots: they need matplotlib, {plots.HINT}")
+            return
+        folder = target.parent / "plots"
+    files = plots.write(results.sections, folder)
+    ui.note(f"{len(files)} plots in {escape(folder)}")
 
 
 def _show(ui: Ui, name: str, section: Section, rows: list[Row]) -> None:

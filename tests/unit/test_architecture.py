@@ -69,6 +69,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "cryptography": ("device.suit",),
     "elftools": ("device.vm.debuginfo",),
+    "matplotlib": ("client.bench.plots",),
+    "capstone": ("client.listing",),
     "click": ("client", "device.cli", "fileserver.cli"),
     "rich": ("client",),
 }

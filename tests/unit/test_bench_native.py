@@ -113,7 +113,7 @@ def test_an_engine_that_forgets_compiles_again() -> None:
     engine = BenchJit()
     checked(engine, KERNEL)
     machine = engine.machine
-    engine.forget()
+    engine.forget_all()
     checked(engine, KERNEL)
     assert engine.machine is machine
 
