@@ -21,6 +21,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "run": ("local", "Run a program on this machine, without a device."),
     "keygen": ("signing", "Make a key pair to sign updates with."),
     "sign": ("signing", "Sign a manifest for an image, into files."),
+    "inspect": ("inspecting", "Make a signed manifest readable, and say what is wrong with it."),
     "publish": ("signing", "Sign, and put image and manifest onto the file server."),
     "deploy": ("deploy", "Build, sign, publish and install a program."),
     "exec": ("execute", "Run the program of a slot and print its result."),

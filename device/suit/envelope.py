@@ -37,13 +37,34 @@ class VerifiedManifest:
     payloads: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def verify(
-    envelope: bytes, trusted: Sequence[PublicKey], profiles: Collection[str] = tuple(WIRE_PROFILES)
-) -> VerifiedManifest:
-    """Check an envelope of one of these profiles against the trusted keys.
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An envelope that was decoded, and nothing else: nobody has signed what is in it yet.
 
-    Raises SuitError: MALFORMED, FORMAT, UNSUPPORTED, TOO_COMPLEX, UNSIGNED, ALG_UNSUPPORTED, BAD_SIGNATURE,
-    MANIFEST_DIGEST.
+    `signed` is the detached payload of the blocks, None where each has its own.
+    """
+
+    profile: WireProfile
+    manifest: bytes
+    blocks: tuple[Block, ...]
+    signed: bytes | None
+    severed: Mapping[int, bytes]
+    payloads: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the manifest's encoded byte string, as the envelope has it."""
+        return sha256(cbor2.dumps(self.manifest)).digest()
+
+    def payload(self, block: Block) -> bytes:
+        """What a block has to have signed."""
+        return (block.payload if self.signed is None else self.signed) or b""
+
+
+def read(envelope: bytes, profiles: Collection[str] = tuple(WIRE_PROFILES)) -> Envelope:
+    """Decode an envelope and its signature blocks, of one of these profiles.
+
+    Raises SuitError: MALFORMED, FORMAT, UNSUPPORTED, TOO_COMPLEX, UNSIGNED, ALG_UNSUPPORTED.
     """
     profile = wire.detect(envelope)
     if profile.name not in profiles:
@@ -55,17 +76,34 @@ def verify(
             hint=f"sign with --suit {taken}",
         )
     members = _members(envelope, profile)
-    manifest = members[MANIFEST]
-    digest = sha256(cbor2.dumps(manifest)).digest()
-    signers = _signers(members[AUTHENTICATION], trusted, profile, digest)
-    return VerifiedManifest(
-        manifest=manifest,
-        digest=digest,
+    listed = list_of(members[AUTHENTICATION], "authentication")
+    signed: bytes | None = None
+    if profile.detached:
+        if not listed:
+            raise refuse(Refusal.UNSIGNED, "the list of signatures is empty", where="authentication")
+        signed = bytes_of(listed[0], "signed digest")
+        wrapped_digest(signed, profile.digest_id, "signed digest")
+    return Envelope(
         profile=profile,
-        signers=signers,
+        manifest=members[MANIFEST],
+        blocks=tuple(decode_blocks(listed[1:] if profile.detached else listed, profile)),
+        signed=signed,
         severed={key: value for key, value in members.items() if key in profile.severable},
         payloads={key: value for key, value in members.items() if isinstance(key, str)},
     )
+
+
+def verify(
+    envelope: bytes, trusted: Sequence[PublicKey], profiles: Collection[str] = tuple(WIRE_PROFILES)
+) -> VerifiedManifest:
+    """Check an envelope of one of these profiles against the trusted keys.
+
+    Raises what `read` does, and SuitError BAD_SIGNATURE, MANIFEST_DIGEST.
+    """
+    found = read(envelope, profiles)
+    digest = found.digest
+    signers = _signers(found, trusted, digest)
+    return VerifiedManifest(found.manifest, digest, found.profile, signers, found.severed, found.payloads)
 
 
 def _members(envelope: bytes, profile: WireProfile) -> dict[Any, bytes]:
@@ -88,44 +126,26 @@ def _members(envelope: bytes, profile: WireProfile) -> dict[Any, bytes]:
     return {key: bytes_of(value, f"envelope member {key!r}") for key, value in members.items()}
 
 
-def _signers(
-    authentication: bytes, trusted: Sequence[PublicKey], profile: WireProfile, digest: bytes
-) -> tuple[PublicKey, ...]:
-    """The trusted keys that signed this digest, at least one."""
-    listed = list_of(authentication, "authentication")
-    signed: bytes | None = None
-    if profile.detached:
-        if not listed:
-            raise refuse(Refusal.UNSIGNED, "the list of signatures is empty", where="authentication")
-        signed = bytes_of(listed[0], "signed digest")
-        wrapped_digest(signed, profile.digest_id, "signed digest")
-    blocks = decode_blocks(listed[1:] if profile.detached else listed, profile)
-    verified = [
-        (key, payload)
-        for block in blocks
-        for key in trusted
-        if verifies(key, block, payload := _payload(block, signed), profile)
-    ]
-    if not verified:
+def _signers(envelope: Envelope, trusted: Sequence[PublicKey], digest: bytes) -> tuple[PublicKey, ...]:
+    """The trusted keys that signed this digest, at least one; what any of them signed must be this."""
+    profile = envelope.profile
+    signers: list[PublicKey] = []
+    for block in envelope.blocks:
+        payload = envelope.payload(block)
+        for key in trusted:
+            if not verifies(key, block, payload, profile):
+                continue
+            if wrapped_digest(payload, profile.digest_id, "signed digest") != digest:
+                raise refuse(
+                    Refusal.MANIFEST_DIGEST, "the signed digest is not the manifest's", where="authentication"
+                )
+            if key not in signers:
+                signers.append(key)
+    if not signers:
         raise refuse(
             Refusal.BAD_SIGNATURE,
             f"none of {len(trusted)} trusted keys signed this",
             where="authentication",
             hint="" if trusted else "the device has no keys: give it one with --keys",
         )
-    for _, payload in verified:
-        if wrapped_digest(payload, profile.digest_id, "signed digest") != digest:
-            raise refuse(
-                Refusal.MANIFEST_DIGEST, "the signed digest is not the manifest's", where="authentication"
-            )
-    signers: list[PublicKey] = []
-    for key, _ in verified:
-        if key not in signers:
-            signers.append(key)
     return tuple(signers)
-
-
-def _payload(block: Block, detached: bytes | None) -> bytes:
-    """What the block has to have signed."""
-    payload = block.payload if detached is None else detached
-    return payload or b""
