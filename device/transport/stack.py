@@ -8,7 +8,8 @@ choice would probe every optional package and open TCP listeners, so the parts a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -73,6 +74,13 @@ class CoapContext(Context):  # type: ignore[misc]  # aiocoap has no annotations
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
+    def _render_to_pipe(self, pipe: Any) -> Awaitable[None]:
+        """Answer a request, as aiocoap does. A coroutine is made only when it is begun with.
+
+        The peer of a request may be gone before: a coroutine that nobody awaits would be a warning on stderr.
+        """
+        return _Later(partial(super()._render_to_pipe, pipe))
+
     def give_up(self, message: Message) -> None:
         """Stop repeating a request that nobody waits for any more."""
         for tokens in self.request_interfaces:
@@ -86,6 +94,16 @@ class CoapContext(Context):  # type: ignore[misc]  # aiocoap has no annotations
         await asyncio.gather(*retiring, return_exceptions=True)
         if self.request_interfaces:
             await super().shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """What `make` returns, made when it is awaited."""
+
+    make: Callable[[], Awaitable[None]]
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self.make().__await__()
 
 
 async def client_context(*, fallback: bool | None = None) -> CoapContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from contextlib import suppress
 import pytest
 from aiocoap import Code, Message
 from aiocoap.numbers.types import Type
+from aiocoap.pipe import Pipe
 
 from device import transport
 from device.errors import ConfigError, RemoteError, TransportError
@@ -265,6 +267,20 @@ async def test_a_peer_that_is_gone_does_not_make_requests_to_others_fail() -> No
             assert isinstance(lost_too, TransportError)
             for answer in (first, second, third):
                 assert isinstance(answer, Message), answer
+
+
+async def test_a_request_whose_peer_is_gone_before_it_begins_leaves_no_trace(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    server = await server_context(mirror(), "127.0.0.1", 0)
+    pipe = Pipe(Message(code=Code.GET, uri_path=("mirror",)), server.log)
+    lose_interest = pipe.on_event(lambda _event: True)
+    server.render_to_pipe(pipe)
+    lose_interest()
+    await asyncio.sleep(0)
+    await server.shutdown()
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 async def test_many_requests_at_once_are_bounded_and_all_answered() -> None:
