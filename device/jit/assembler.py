@@ -53,7 +53,7 @@ class Assembler:
         self._marks: list[tuple[int, int, int]] = []  # (bytes of _halves, fixups before it, pc)
         self._pending: dict[int, Label] = {}
         self._limit = _UNLIMITED  # the length of _halves by which the pool must have been placed
-        self._constants = 0  # bytes of literals placed
+        self._pools: list[tuple[Label, int]] = []  # where literals are placed, and how many bytes
 
     def emit(self, *encodings: int) -> None:
         """Append instructions, never torn apart by a literal pool."""
@@ -132,10 +132,10 @@ class Assembler:
             return
         pending, self._pending, self._limit = self._pending, {}, _UNLIMITED
         self._append(Padding())
+        self._pools.append((self.here(), 4 * len(pending)))
         for value, label in pending.items():
             label.before, label.fixups = 2 * len(self._halves), len(self._fixups)
             self._halves += (value & 0xFFFF, value >> 16)
-        self._constants += 4 * len(pending)
 
     def _island(self) -> None:
         """Place the literals here, and jump around them."""
@@ -162,8 +162,11 @@ class Assembler:
         text = self._encoded(starts)
         padding = sum(fixup.size for _, fixup in self._fixups if isinstance(fixup, Padding))
         marks = {before + starts[count]: pc for before, count, pc in self._marks}
+        pools = tuple((label.before + starts[label.fixups], size) for label, size in self._pools)
         labels = {label.name: label.before + starts[label.fixups] for label in self._labels if label.name}
-        return Code(text, self._constants + padding, tuple(sorted(marks.items())), labels)
+        return Code(
+            text, sum(size for _, size in pools) + padding, tuple(sorted(marks.items())), labels, pools
+        )
 
     def _layout(self) -> list[int]:
         """Let fixups grow until all fit. Returns the bytes of fixups before each of them, and of all."""

@@ -15,13 +15,15 @@ class Code:
 
     `text` is everything, literals included; `literals` are the bytes of it that are constants or their
     padding. `marks` are (offset, eBPF pc) in ascending order: code from an offset up to the next mark
-    belongs to that pc. `labels` are the offsets of the named labels.
+    belongs to that pc. `labels` are the offsets of the named labels. `pools` are the (offset, bytes) of
+    literals, in ascending order.
     """
 
     text: bytes
     literals: int
     marks: tuple[tuple[int, int], ...]
     labels: Mapping[str, int] = field(default_factory=dict)
+    pools: tuple[tuple[int, int], ...] = ()
 
     @property
     def instructions_size(self) -> int:

@@ -302,3 +302,16 @@ def test_mistakes(mistake: Callable[[], object]) -> None:
 def test_the_errors_name_the_label() -> None:
     with pytest.raises(EncodingError, match="nowhere"):
         unbound()
+
+
+def test_pools_are_where_literals_are() -> None:
+    asm = Assembler()
+    asm.literal(R.R0, 0x12345678)
+    asm.pool()
+    asm.emit(NOP)
+    asm.literal(R.R1, 0x9ABCDEF0)
+    asm.literal(R.R2, 0x9ABCDEF1)
+    code = asm.finish()
+    words = [code.text[start : start + size] for start, size in code.pools]
+    assert words == [bytes.fromhex("78563412"), bytes.fromhex("f0debc9a f1debc9a")]
+    assert all(start % 4 == 0 for start, _ in code.pools)
