@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from client.addressing import Addresses
 from client.anatomy import describe
@@ -12,6 +12,9 @@ from device.vm import disasm, helpers
 from device.vm.memory import DATA_BASE, RODATA_BASE
 from device.vm.program import Program
 
+if TYPE_CHECKING:
+    from client.listing import Listing
+
 
 @dataclass(frozen=True, slots=True)
 class Dump:
@@ -19,11 +22,23 @@ class Dump:
 
     packaged: Packaged
     program: Program
+    listing: Listing | None = None
 
     @classmethod
-    def of(cls, packaged: Packaged) -> Dump:
-        """With the source lines that the file knows."""
-        return cls(packaged, with_lines(packaged.program, packaged.object))
+    def of(cls, packaged: Packaged, *, jit_context: int | None = None) -> Dump:
+        """With the source lines that the file knows.
+
+        `jit_context` asks for native code too, for runs with so many bytes of context: raises VerifyError for
+        a program that no engine would run.
+        """
+        program = with_lines(packaged.program, packaged.object)
+        if jit_context is None:
+            return cls(packaged, program)
+        from client.listing import native
+
+        if not packaged.report.accepted:
+            raise packaged.refusal()
+        return cls(packaged, program, native(program, jit_context))
 
     def sections(self) -> list[dict[str, Any]]:
         """The linked sections: name, address (text has none), size."""
@@ -61,7 +76,7 @@ class Dump:
 
     def to_map(self) -> dict[str, Any]:
         """What JSON shows."""
-        return {
+        shown = {
             "name": self.packaged.name,
             "layout": layout_name(self.program.layout),
             "size": len(self.packaged.image),
@@ -75,6 +90,9 @@ class Dump:
             "data": self.program.data,
             "instructions": [_instruction(line) for line in self.lines()],
         }
+        if self.listing is not None:
+            shown["native"] = self.listing.to_map()
+        return shown
 
 
 def _instruction(line: disasm.DisassembledLine) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from client.escape import escape
 from client.results import Outcome
 from client.text import block, hexdump, size, table
 from client.ui import Ui
+from device.vm.memory import MAX_REGION_BYTES
 
 if TYPE_CHECKING:
     from client.dump import Dump
@@ -54,17 +55,32 @@ def builds(ui: Ui) -> OnStep:
     return lambda step: ui.step(step) if step.name == "build" else None
 
 
-@click.command("dump", epilog="Example: client dump prog.o")
+@click.command("dump", epilog="Example: client dump prog.o --jit")
 @click.argument("file", type=SOURCE)
 @layout_option
+@click.option("--jit", is_flag=True, help="Show the native code beside it.")
+@click.option(
+    "--context-length",
+    type=click.IntRange(0, MAX_REGION_BYTES),
+    default=64,
+    show_default=True,
+    metavar="BYTES",
+    help="With --jit: the context that runs are compiled for.",
+)
 @output_options
 @framed
-def dump_command(ui: Ui, file: Path, layout: str | None) -> int:
+def dump_command(ui: Ui, file: Path, layout: str | None, jit: bool, context_length: int) -> int:
     """Take a program apart: sections, functions, disassembly with symbols and source lines."""
     from client.dump import Dump
     from client.image import examine
 
-    dump = Dump.of(examine(file, layout, on_step=builds(ui)))
+    packaged = examine(file, layout, on_step=builds(ui))
+    dump = Dump.of(packaged, jit_context=context_length if jit else None)
+    if jit:
+        from client import listing
+
+        if not listing.available():
+            ui.note(f"native code is shown as bytes: for instructions {listing.HINT}")
     return ui.finish([Outcome(None, dump)], _dump_lines)
 
 
@@ -86,6 +102,12 @@ def _dump_lines(dump: Dump) -> Iterator[str]:
             yield ""
             yield f"{section['name']}:"
             yield from hexdump(content, section["address"])
+    if dump.listing is not None:
+        from client import listing
+
+        yield ""
+        yield from listing.lines(dump.lines(), dump.listing)
+        return
     last = None
     for line in dump.lines():
         if line.label is not None:

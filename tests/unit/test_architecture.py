@@ -17,7 +17,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device.errors": (),
     "device.vm": ("device.errors", "device.vm"),
     "device.jit": ("device.errors", "device.vm", "device.jit"),
-    "device.engines": ("device.errors", "device.vm", "device.jit"),
+    "device.engines": ("device.errors", "device.vm", "device.jit", "device.engines"),
     "device.storage": ("device.errors", "device.storage"),
     "device.peripherals": ("device.errors", "device.peripherals"),
     "device.suit": ("device.errors", "device.storage", "device.suit"),
@@ -34,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "fileserver": ("device.errors", "device.api", "device.transport", "device.resource", "fileserver"),
     "fileserver.__main__": ("device.startup", "fileserver"),
     "client.__main__": ("device.startup", "client"),
+    "client.listing": ("client", "device.jit", "device.vm"),
     "client.bench": (
         "client",
         "device",
