@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import local
 from time import perf_counter
@@ -11,7 +12,7 @@ from typing import Final
 from weakref import finalize
 
 from device.jit.compile import Compiled, Shape
-from device.jit.errors import MachineError
+from device.jit.errors import JitError, MachineError
 from device.jit.lowering.memory import Place
 from device.jit.machines import Claim, Machines
 from device.jit.processor import Processor
@@ -67,6 +68,9 @@ class JitEngine(InterpreterEngine):
         super().__init__(hot_after=0, background=False)
         self.machines = Machines(processor, machines)
         self._thread = local()
+        self._compiler: ThreadPoolExecutor | None = None
+        self._compiling: set[Hashable] = set()
+        self._closed = False
         finalize(self, self.machines.close).atexit = False
 
     def run(self, program: Program, run: Run) -> Outcome:
@@ -77,24 +81,58 @@ class JitEngine(InterpreterEngine):
             claim = self.machines.wait(run.control.check)
         except GuestFault as stopped:
             return Outcome(None, program.locate(stopped.record(program.entry)), 0)
-        with self.session(claim):
-            return super().run(program, run)
+        try:
+            with self.session(claim):
+                return super().run(program, run)
+        finally:
+            claim.release()
 
     @contextmanager
     def session(self, claim: Claim) -> Iterator[Session]:
-        """Have the calling thread use the machine of a claim, which is given up in the end."""
+        """Have the calling thread use the machine of a claim."""
         session = self._thread.session = Session(claim)
         try:
             yield session
         finally:
             self._thread.session = None
-            claim.release()
+
+    def close(self) -> None:
+        """Free the machines. Nothing may be run any more."""
+        with self._lock:
+            self._closed = True
+        if self._compiler is not None:
+            self._compiler.shutdown(cancel_futures=True)
+        self.machines.close()
 
     def ensure(self, program: Program, run: Run) -> None:
         """Have the code be there that such a run enters. Raises EncodingError."""
         prepared, registers = self.prepared(program, run), _at_entry(run)
         if not self._is_ready(prepared, program, registers):
             self.translate(prepared, program.entry, registers)
+
+    def ensure_soon(self, program: Program, run: Run, done: Callable[[int, int], None]) -> None:
+        """The same on a thread of its own; `done` hears how many were compiled, and the microseconds.
+
+        Whatever goes wrong there is met again by whoever insists on compiled code.
+        """
+        key = self.key(program, run)
+        with self._lock:
+            if key in self._compiling or self._closed:
+                return
+            self._compiling.add(key)
+            if self._compiler is None:
+                self._compiler = ThreadPoolExecutor(1, thread_name_prefix="jit-compiler")
+            self._compiler.submit(self._compile_now, key, program, run, done)
+
+    def _compile_now(
+        self, key: Hashable, program: Program, run: Run, done: Callable[[int, int], None]
+    ) -> None:
+        begin = perf_counter()
+        with suppress(JitError):
+            self.ensure(program, run)
+            with self._lock:
+                self._compiling.discard(key)  # one that failed is not tried again
+            done(1, int((perf_counter() - begin) * 1_000_000))
 
     def is_ready(self, program: Program, run: Run) -> bool:
         """Whether it is."""
@@ -113,9 +151,10 @@ class JitEngine(InterpreterEngine):
         made = [one for one in kept if isinstance(one, NativeTranslation)]
         return Figures(sum(one.size for one in made), sum(len(one.compiled) for one in made))
 
-    def forget(self, program: Program) -> None:
+    def discard(self, program: Program) -> None:
         """Drop all code of a program; what runs keeps its own until it ends."""
         with self._lock:
+            self._compiling.clear()
             for key in [key for key, one in self._programs.items() if one.closures.text == program.text]:
                 self.drop(key)
 

@@ -242,7 +242,7 @@ def test_forgotten_code_is_made_anew() -> None:
     engine, linked = JitEngine(), program(SUM)
     run(engine, linked)
     assert engine.figures(linked).units
-    engine.forget(linked)
+    engine.discard(linked)
     assert engine.figures(linked).size == 0
     assert run(engine, linked).r0 == 5050
     assert engine.figures(linked).units
