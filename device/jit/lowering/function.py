@@ -66,6 +66,9 @@ from device.vm.isa import FRAME_POINTER, Sem
 from device.vm.memory import STACK_TOP
 
 T0, T1, T2, T3 = SCRATCH
+NARROWINGS = 2
+"""What is proved costs nothing, so that bounds are worth some time."""
+
 _LOGIC = frozenset({Sem.AND, Sem.OR, Sem.XOR})
 _THREE_OPERANDS = _LOGIC | {Sem.ADD, Sem.SUB, Sem.MUL, Sem.LSH, Sem.RSH, Sem.ARSH}
 _CONSTANTS = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
@@ -134,7 +137,7 @@ class FunctionWriter:
         self._prefix = prefix
         self._segments = segments(unit, part.shape)
         self._live = part.live
-        self._states = solve(unit, part.shape, entry, program.data_base)
+        self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
         known = [self._look(number) for number in range(len(unit.blocks))]
         self._looked = refine(known, unit, program.needs, program.returned_halves)
         self._needed = self._looked[0][0].live if self._looked[0] else part.entering

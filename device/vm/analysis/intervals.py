@@ -242,10 +242,13 @@ def loaded(width: int, sign: bool) -> Value:
     return ANY if sign else (0, (1 << width) - 1, NOWHERE)
 
 
-def solve(unit: Unit, shape: Structure, entry: State, data_base: int) -> list[State | None]:
+def solve(
+    unit: Unit, shape: Structure, entry: State, data_base: int, narrowings: int = 0
+) -> list[State | None]:
     """The state at the start of every block, None for blocks that cannot be reached within `entry`.
 
-    Holds for runs of fewer than 2^32 instructions (see _counters).
+    Holds for runs of fewer than 2^32 instructions (see _counters). `narrowings` are the times that bounds are
+    narrowed again where widening went too far: one for each level of loops finds what can be found.
     """
     blocks = unit.blocks
     limits = _limits(blocks)
@@ -282,7 +285,46 @@ def solve(unit: Unit, shape: Structure, entry: State, data_base: int) -> list[St
             if joined != known:
                 states[target] = joined
                 heappush(pending, target)
+    if shape.headers:
+        for _ in range(narrowings):
+            _narrow_all(blocks, states, entry, data_base)
     return states
+
+
+def _narrow_all(blocks: Sequence[Block], states: list[State | None], entry: State, data_base: int) -> None:
+    """Take back what widening went too far: a block begins in what one of the blocks before it ends in.
+
+    The states hold already, so that what follows from them does too, and both together.
+    """
+    arriving: list[State | None] = [None] * len(blocks)
+    arriving[0] = entry
+    for number, block in enumerate(blocks):
+        known = states[number]
+        if known is None:
+            continue
+        found = arriving[number]
+        if found is not None and all(source < number for source in block.before):
+            known = states[number] = _meet(known, found)
+            if known is None:
+                continue
+        ends = list(known)
+        for _, step in block.steps:
+            step_over(step, ends, data_base)
+        for target, leaving in _edges(block, ends):
+            joined = arriving[target]
+            arriving[target] = list(leaving) if joined is None else _join(joined, leaving, None)
+    for number, state in enumerate(states):
+        found = arriving[number]
+        states[number] = _meet(state, found) if state is not None and found is not None else None
+
+
+def _meet(known: State, other: State) -> State | None:
+    """What holds where both do; of the places, the one that is known. None where that cannot be."""
+    met = [
+        (max(a[0], b[0]), min(a[1], b[1]), a[2] if a[2] >= 0 else b[2]) if a != b else a
+        for a, b in zip(known, other, strict=True)
+    ]
+    return None if any(low > high for low, high, _ in met) else met
 
 
 def _join(known: State, other: Sequence[Value], limits: Sequence[int] | None) -> State:
