@@ -31,6 +31,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "undeploy": ("look", "Remove a program from a slot."),
     "store": ("look", "Show or change a key-value store."),
     "logs": ("logs", "Show the logs of devices, live with -f."),
+    "attack": ("attack", "Throw forged updates at your device, and see each refused."),
     "bench": ("bench", "Measure engines on this machine."),
     "demo": ("demo", "Start a testbed on this machine and show what it does."),
 }

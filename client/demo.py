@@ -1,4 +1,4 @@
-"""The demonstration: a testbed, two programs on three devices, a forgery refused, a fault survived.
+"""The demonstration: a testbed, two programs on three devices, forgeries refused, a fault survived.
 
 Every claim of the narration is checked; when one does not hold, the demonstration fails.
 """
@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
+from client.attack.table import selection
+from client.attack.throw import Attacker, Verdict, together
 from client.connection import Connection
 from client.debuginfo import DebugFiles
 from client.deploy import Deployed, deploy
@@ -24,8 +26,10 @@ from client.keys import generate, load_signer
 from client.release import Order, Publisher
 from client.remote import RemoteDevice
 from client.results import Outcome
+from client.sequence import survey
 from client.steps import Note, ignore_note
 from client.testbed import Testbed
+from client.text import table
 from device.api import ExecRequest
 from device.errors import MicroBpfError
 
@@ -74,6 +78,7 @@ async def play(*, announce: Note = ignore_note) -> AsyncGenerator[Scene, None]:
             lambda: show.deploy_and_run(programs[GREETING], 0),
             lambda: show.deploy_and_run(programs[CHECKSUM], 1),
             show.forge,
+            show.attack,
             lambda: show.fault(programs[BUG]),
         )
         for act in acts:
@@ -151,6 +156,29 @@ class _Show:
             f"Nothing changed: slot 0 still holds {before.tag} and still returns {answer.answer.r0_signed}.",
         )
         return Scene("forgery", lines, {"device": target.name, "refused": error.code, "tag": before.tag})
+
+    async def attack(self) -> Scene:
+        """A selection of what `client attack` throws, shared out among all three."""
+        attacks = selection(brief=True)
+        self._announce(f"{len(attacks)} more ways to get in, shared out among all three …")
+        attacker = Attacker(self._connection, self._testbed.server, self._signer.private_key)
+        found: dict[str, Verdict] = {}
+        await together(
+            attacker,
+            await survey(self._connection, self._testbed.server, self._testbed.targets),
+            attacks,
+            lambda _, verdict: found.update({verdict.attack.name: verdict}),
+        )
+        verdicts = [found[attack.name] for attack in attacks]
+        for verdict in verdicts:
+            _claim(verdict.held, str(verdict.breach))
+        lines = table(
+            ("ATTACK", "REFUSED AS", "TRIES"),
+            [(verdict.attack.name, verdict.answer, verdict.attack.threat) for verdict in verdicts],
+        )
+        facts = {"attacks": [verdict.to_map() for verdict in verdicts]}
+        after = "Not one slot and not one sequence number has changed. `client attack` has many more."
+        return Scene("attacks", (*lines, after), facts)
 
     async def fault(self, example: Example) -> Scene:
         """A program that reads where it may not, on a device that lives on."""

@@ -33,7 +33,7 @@ EXAMPLE: Final = "examples/first_steps/hello.c"
 def demo_command(ui: Ui) -> int:
     """Start a testbed on this machine and show what it does.
 
-    A file server and three devices; two programs deployed and run; a forged update refused; a fault that a
+    A file server and three devices; two programs deployed and run; forged updates refused; a fault that a
     device survives. Nothing is left behind. Needs no compiler.
     """
     return loop.run(ui, _play(ui))

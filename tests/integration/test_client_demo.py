@@ -22,7 +22,7 @@ from tests.integration.client_testbed import ROOT
 
 LONGEST_S = 15
 PROGRAMS = ("client", "device", "fileserver")
-SCENES = ["testbed", "deploy", "deploy", "forgery", "fault"]
+SCENES = ["testbed", "deploy", "deploy", "forgery", "attacks", "fault"]
 
 
 def demo(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -84,6 +84,8 @@ def test_it_shows_what_it_says_and_leaves_nothing(tmp_path: Path) -> None:
         "printed 'Hello from eBPF'",
         "returned 829540382",
         "refused it: BAD_SIGNATURE",
+        "UNKNOWN_COMPONENT",
+        "not one sequence number has changed",
         "ILLEGAL_MEM",
         "wild_pointer.c:16",
         "nothing is left behind",
@@ -99,7 +101,8 @@ def test_the_same_for_a_script(tmp_path: Path) -> None:
     answer = json.loads(out)
     assert (process.returncode, err, answer["ok"]) == (0, "", True)
     assert [entry["result"]["scene"] for entry in answer["results"]] == SCENES
-    forgery, fault = (entry["result"] for entry in answer["results"][-2:])
+    forgery, attacks, fault = (entry["result"] for entry in answer["results"][-3:])
+    assert all(attack["held"] for attack in attacks["attacks"])
     assert (forgery["refused"], fault["fault"], fault["alive"]) == ("BAD_SIGNATURE", "ILLEGAL_MEM", True)
 
 
