@@ -87,12 +87,12 @@ def available() -> bool:
     return find_spec("capstone") is not None
 
 
-def native(program: Program, context: int) -> Listing:
+def native(program: Program, context: int, engine: JitEngine | None = None) -> Listing:
     """Compile a program that the verifier accepts. Raises JitError when it becomes too long."""
     content = bytearray(context)
     memory = build_memory(program, program.fresh_data(), content)
     run = Run(memory=memory, call_helper=no_helpers, r1=CONTEXT_BASE if context else 0, r2=context)
-    (compiled,) = JitEngine().compile(program, run)
+    (compiled,) = (engine or JitEngine()).compile(program, run)
     return Listing(context, compiled.code, list(_lines(compiled)))
 
 
