@@ -11,11 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from client.bench.engines import REFERENCE
+from client.bench.engines import NATIVE, REFERENCE
 from client.bench.settings import Row
 from client.text import duration
 
-_WIDTH: Final = 160
+_WIDTH: Final = 180
 _HEAVY: Final = 1000
 """Instructions of a call from which on an engine's speed counts, not what is around it."""
 
@@ -29,12 +29,17 @@ def engines(rows: Sequence[Row]) -> Iterator[str]:
     for name in names:
         ratio = () if name == REFERENCE else ("RATIO",)
         _add_columns(speed, [f"{name.upper()} M/s", "", *ratio])
-        _add_columns(before, [f"{name.upper()} µs/INSN", "FIRST"])
+        if name not in NATIVE:
+            _add_columns(before, [f"{name.upper()} µs/INSN", "FIRST"])
     for (kernel, size), group in groups:
         speed.add_row(
             kernel, str(size), str(group[0]["instructions"]), *(cell for row in group for cell in _speed(row))
         )
-        before.add_row(kernel, str(size), *(cell for row in group for cell in _before(row)))
+        before.add_row(
+            kernel,
+            str(size),
+            *(cell for row in group if row["engine"] not in NATIVE for cell in _before(row)),
+        )
     yield from lines(speed)
     yield "M/s: million eBPF instructions a second, and the spread. RATIO: to switch, median of the rounds."
     for name in names:
