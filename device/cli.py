@@ -93,6 +93,10 @@ def default_keys() -> Path | None:
     help="Ask unknown addresses for an Echo before a long answer (for ports that are open to the world)",
 )  # fmt: skip
 @click.option(
+    "--erase-first", is_flag=True,
+    help="Empty a slot before its update is fetched, as RIOT does: a failed one then costs the program",
+)  # fmt: skip
+@click.option(
     "--profile", type=click.Choice(["ubpf", "femto", "sming", "riot2020"]), default="ubpf", show_default=True,
     help="Virtual machine whose rules programs run under",
 )  # fmt: skip
@@ -114,6 +118,7 @@ def main(
     signals: tuple[str, ...],
     timing: str,
     verify_sources: bool,
+    erase_first: bool,
     profile: str,
     log_format: str,
 ) -> None:
@@ -152,6 +157,7 @@ def main(
             signals=signals_of(signals),
             timing=TIMINGS[timing],
             verify_sources=verify_sources,
+            erase_first=erase_first,
             profile=profile,
         )
         configs = [config.of(index, count) for index in range(count)]

@@ -185,7 +185,7 @@ class NodeConfig:
     `profile` names the rules under which programs run (programs.md section 7).
     `helpers` are what programs may call whose update names none, None for all that there are. `signals` are
     inputs of the board by target. `verify_sources` answers unknown addresses briefly or with an Echo
-    challenge (RFC 9175).
+    challenge (RFC 9175). `erase_first` empties a slot before its update is fetched, as RIOT does.
     """
 
     name: str | None = None
@@ -203,6 +203,7 @@ class NodeConfig:
     limits: NodeLimits = field(default_factory=NodeLimits)
     timing: Timing = LAN
     verify_sources: bool = False
+    erase_first: bool = False
     profile: str = UBPF.name
     index: int | None = None
 

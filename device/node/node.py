@@ -190,6 +190,7 @@ class Node:
                 limits.update_deadline,
                 limits.profiles,
                 self.executor.maximum,
+                self.config.erase_first,
             ),
             log=lambda text: self.log.add("info", "suit", text),
             warn=lambda text: self.log.add("warning", "suit", text),
@@ -314,6 +315,10 @@ class Node:
             )
         if uri.ANY_HOST in config.limits.allowed_hosts:
             self.log.add("warning", "device", "updates may come from any host (allowed_hosts)")
+        if config.erase_first:
+            self.log.add(
+                "warning", "device", "slots are emptied before their update is fetched (--erase-first)"
+            )
         if config.state is None:
             self.log.add(
                 "warning", "device", "no --state: programs and replay protection end with this process"

@@ -10,12 +10,13 @@ stays and the sequence number is not used up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
 
 from device.errors import (
+    Conflict,
     LoadError,
     MalformedRequest,
     MicroBpfError,
@@ -62,6 +63,9 @@ class ProgramHost(Protocol):
     async def replace(self, prepared: Mapping[int, object], commit: Callable[[], None]) -> None:
         """End the slots' runs, call `commit` once, and make the prepared programs current."""
 
+    async def undeploy(self, number: int) -> None:
+        """Empty a slot. Raises Conflict while a job keeps it, StorageError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
@@ -78,7 +82,8 @@ class Conditions:
 class UpdateLimits:
     """Bounds of one update: bytes of an envelope, components, hosts (None: any), seconds of all fetching.
 
-    `profiles` are the formats that are taken, `maximum` is what an update may grant its programs.
+    `profiles` are the formats that are taken, `maximum` is what an update may grant its programs. With
+    `erase_first` a slot is emptied before its image is fetched: RIOT's order, to be shown and not to be used.
     """
 
     envelope: int = 640
@@ -87,6 +92,7 @@ class UpdateLimits:
     deadline_s: float = 120.0
     profiles: tuple[str, ...] = tuple(WIRE_PROFILES)
     maximum: Maximum = field(default_factory=Maximum)
+    erase_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +237,8 @@ class Installer:
         planned = self._planned(envelope)
         slots = tuple(operation.slot for operation in planned.operations)
         self._set(replace(self.status, state="image", sequence_number=planned.sequence_number, slots=slots))
+        if self.limits.erase_first:
+            await self._erase(slots)
         images: dict[ImageOperation, bytes] = {}
         for operation in planned.operations:
             brought = operation.content
@@ -239,6 +247,15 @@ class Installer:
             images[operation] = await self._image(operation, brought)
         prepared = {o.slot: await self._checked(o, image) for o, image in images.items()}
         await self._commit(planned, images, prepared)
+
+    async def _erase(self, slots: Sequence[int]) -> None:
+        for slot in slots:
+            try:
+                await self._programs.undeploy(slot)
+            except Conflict as error:
+                raise refuse(Refusal.SLOT_BUSY, error.detail, where="install", hint=error.hint) from error
+            except StorageError as error:
+                raise refuse(Refusal.STORAGE, error.detail, where="install", hint=error.hint) from error
 
     def _finish(self, planned: Plan) -> None:
         """Say that the update is in the slots, after looking at them."""

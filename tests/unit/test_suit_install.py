@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.errors import (
+    Conflict,
     LoadError,
     MicroBpfError,
     RemoteError,
@@ -113,6 +114,11 @@ class Bench:
         await asyncio.sleep(0)
         commit()
         self.current.update(prepared)
+
+    async def undeploy(self, number: int) -> None:
+        if number in self.jobs:
+            raise Conflict("a job runs", hint="end it")
+        self.slots.clear(number)
 
     async def update(self) -> Progress:
         return await self.installer.update_from(MANIFEST_URL)
@@ -249,6 +255,32 @@ async def test_a_refusal_changes_nothing_and_the_next_update_works(bench: Bench,
     bench.jobs.clear()
     bench.disk.full = False
     assert (await bench.update()).result == "OK"
+
+
+async def test_in_riots_order_a_failed_update_costs_the_program_and_no_number(bench: Bench) -> None:
+    bench.installer.limits = replace_fields(bench.installer.limits, erase_first=True)
+    image = bench.files.pop(IMAGE_URL)
+    bench.files[IMAGE_URL] = RemoteError("gone", status="4.04")
+    assert (await bench.update()).result == "TRANSPORT"
+    assert (bench.slots.get(2), bench.slots.sequence_number) == (None, 6)
+    bench.files[IMAGE_URL] = image
+    assert (await bench.update()).result == "OK"
+
+
+@pytest.mark.parametrize("why", ["a job", "full disk"])
+async def test_in_riots_order_what_cannot_be_emptied_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    bench.installer.limits = replace_fields(bench.installer.limits, erase_first=True)
+    bench.jobs.add(2)
+    if why == "a job":  # one that comes after the plan
+        monkeypatch.setattr(bench, "held", lambda _slot: False)
+    else:
+        bench.jobs.clear()
+        bench.disk.full = True
+    result = "SLOT_BUSY" if why == "a job" else "STORAGE"
+    assert ((await bench.update()).result, len(bench.asked)) == (result, 1)
+    assert bench.untouched()
 
 
 async def test_a_full_disk_says_what_the_disk_said(bench: Bench) -> None:
