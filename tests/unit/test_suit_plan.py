@@ -210,7 +210,7 @@ def test_indices_that_are_none(form: Format, index: Any, code: str) -> None:
 def test_running_for_many_components_is_bounded() -> None:
     """Four sequences deep, each for all of sixteen components: that would be 16^4 commands."""
     images = [Image(slot, SEVEN) for slot in range(16)]
-    inner = [VENDOR]
+    inner: list[Any] = [VENDOR]
     for _ in range(4):
         inner = [(Command.SET_INDEX, True), (Command.RUN_SEQUENCE, IETF.sequence(inner))]
     state = DeviceState(Identity.of(BOARD), 6, 16, 4096, allowed_hosts=None, max_components=16)
