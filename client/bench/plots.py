@@ -157,12 +157,17 @@ def _engines(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def _regions(axes: Any, rows: Sequence[Row]) -> None:
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, bool], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["engine"], row["place"]), []).append(row)
-    for (engine, place), each in groups.items():
+        groups.setdefault((row["engine"], row["place"], row["checked"]), []).append(row)
+    for (engine, place, checked), each in groups.items():
         spent = [row["seconds"] / row["accesses"] * 1e9 for row in each]
-        axes.plot([row["regions"] for row in each], spent, marker="o", label=f"{engine}, {place}")
+        axes.plot(
+            [row["regions"] for row in each],
+            spent,
+            marker="o",
+            label=f"{engine}{'' if checked else ', unchecked'}, {place}",
+        )
     axes.set_yscale("log")
     axes.set_xlabel("extra regions")
     axes.set_ylabel("ns for an access and its share of the loop")

@@ -1,4 +1,4 @@
-"""Section `regions`: what the number of regions costs an access, checked as ever.
+"""Section `regions`: what the number of regions costs an access, checked as ever; compiled also without.
 
 A loop loads and stores through a pointer that its context holds, so that nothing is known of it ahead. With n
 regions the place lies in the last of n extra ones, or in the context, which is there whatever n is.
@@ -12,11 +12,15 @@ from typing import Final
 
 from client.bench import kernels
 from client.bench.kernels import Kernel
+from client.bench.native_engine import BenchJit
 from client.bench.running import checked
 from client.bench.settings import Row, Settings, fresh
 from client.bench.timing import Call, side_by_side
 from device.vm.memory import CONTEXT_BASE, EXTRA_BASE, EXTRA_STRIDE, MAX_EXTRA_REGIONS
 from device.vm.program import Engine, Program
+
+COMPILING: Final = "jit"
+"""The engine that can leave out its tests, for this table only."""
 
 ACCESSES: Final = 10_000
 """Turns of the loop; each loads and stores once."""
@@ -58,11 +62,15 @@ def measure(settings: Settings) -> list[Row]:
 def _rows(program: Program, place: Place, regions: int, settings: Settings) -> list[Row]:
     extra = [(bytes(REGION_BYTES), True)] * regions
     kernel = _kernel(program, place.address(regions))
-    subjects = {name: _subject(fresh(engine), kernel, extra) for name, engine in settings.engines.items()}
+    subjects = {
+        (name, True): _subject(fresh(engine), kernel, extra) for name, engine in settings.engines.items()
+    }
+    if COMPILING in settings.engines:
+        subjects[COMPILING, False] = _subject(BenchJit(checked=False), kernel, extra)
     return [
         {
             "regions": regions,
-            "checked": True,
+            "checked": tests,
             "seconds": spread.seconds,
             "engine": name,
             "place": place.name,
@@ -70,7 +78,7 @@ def _rows(program: Program, place: Place, regions: int, settings: Settings) -> l
             "seconds_min": spread.fastest,
             "seconds_max": spread.slowest,
         }
-        for name, spread in side_by_side(subjects, settings.effort).items()
+        for (name, tests), spread in side_by_side(subjects, settings.effort).items()
     ]
 
 

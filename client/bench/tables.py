@@ -80,10 +80,15 @@ def regions(rows: Sequence[Row]) -> Iterator[str]:
     shown = table(
         "ENGINE", "PLACE", *numbers(*(str(count) for count in counts), f"{counts[-1]} / {counts[0]}")
     )
-    for (engine, place), group in _grouped(rows, "engine", "place"):
+    for (engine, place, checked), group in _grouped(rows, "engine", "place", "checked"):
         seconds = {row["regions"]: row["seconds"] for row in group}
         each = [f"{seconds[count] / group[0]['accesses'] * 1e9:.0f}" for count in counts]
-        shown.add_row(engine, place, *each, f"{seconds[counts[-1]] / seconds[counts[0]]:.2f}")
+        shown.add_row(
+            engine if checked else f"{engine}, unchecked",
+            place,
+            *each,
+            f"{seconds[counts[-1]] / seconds[counts[0]]:.2f}",
+        )
     yield from lines(shown)
     yield "ns for an access and its share of the loop, by the number of extra regions."
 

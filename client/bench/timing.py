@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
+Name = TypeVar("Name")
 Call = Callable[[], float]
 """Does it once; the seconds that it took."""
 
@@ -55,10 +56,10 @@ class Spread:
         return median(theirs / ours for ours, theirs in zip(self.samples, other.samples, strict=True))
 
 
-def side_by_side(subjects: Mapping[str, Call], effort: Effort) -> dict[str, Spread]:
+def side_by_side(subjects: Mapping[Name, Call], effort: Effort) -> dict[Name, Spread]:
     """Seconds of one call of each."""
     counts = {name: _warm_up(call, effort) for name, call in subjects.items()}
-    samples: dict[str, list[float]] = {name: [] for name in subjects}
+    samples: dict[Name, list[float]] = {name: [] for name in subjects}
     for _ in range(effort.rounds):
         for name, call in subjects.items():
             samples[name].append(median(call() for _ in range(counts[name])))

@@ -50,7 +50,7 @@ def test_results_that_went_through_json_are_drawn_too(results: dict[str, list[Ro
 @drawn
 def test_engines_and_regions_are_drawn(tmp_path: Path) -> None:
     engine = {"kernel": "sort", "bytes": 8, "insn_per_s": 1e6}
-    region = {"place": "last", "seconds": 1e-3, "accesses": 100}
+    region = {"place": "last", "checked": True, "seconds": 1e-3, "accesses": 100}
     sections: dict[str, list[Row]] = {
         "engines": [{**engine, "engine": name} for name in ("switch", "jit")],
         "regions": [{**region, "engine": "switch", "regions": count} for count in (1, 16)],

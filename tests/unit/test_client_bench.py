@@ -123,8 +123,17 @@ def test_regions_are_measured_from_one_to_all() -> None:
     assert {row["regions"] for row in rows} == set(regions.COUNTS)
     assert max(regions.COUNTS) == MAX_EXTRA_REGIONS
     assert all(row.keys() >= REGION_NAMES and row["checked"] is True for row in rows)
+    assert all(row["engine"] == "switch" for row in rows)
     first, *_ = tables.regions(rows)
     assert first.split() == ["ENGINE", "PLACE", "1", "2", "4", "8", "12", "16", "16", "/", "1"]
+
+
+def test_only_compiled_code_is_also_measured_without_tests() -> None:
+    names = ("interpreter", "jit")
+    rows = regions.measure(Settings(effort=LEAST, engines={name: ENGINES[name] for name in names}))
+    measured = {(row["engine"], row["checked"]) for row in rows}
+    assert measured == {("interpreter", True), ("jit", True), ("jit", False)}
+    assert any(line.startswith("jit, unchecked") for line in tables.regions(rows))
 
 
 class Wrong:
