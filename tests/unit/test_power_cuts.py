@@ -1,6 +1,6 @@
 """The power fails: at every block of a fetch, at every operation of the disk, and again in the next life.
 
-A device that starts again finds in the slots that the update was for all of the old or all of the new, with the
+A device that starts again finds in the slots of the update all of the old or all of the new, with the
 number that belongs to it; what it finds may run, and the same update then comes to its end.
 """
 
