@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from device.jit.encoder import (
@@ -15,7 +16,7 @@ from device.jit.encoder import (
     try_alu_imm,
     try_compare_imm,
 )
-from device.jit.lowering.homes import SCRATCH
+from device.jit.lowering.homes import BUDGET, SCRATCH
 from device.jit.lowering.operands import Operands
 from device.vm.decode import MASK32
 from device.vm.isa import Sem
@@ -37,8 +38,25 @@ _CONDITIONS: Final = {
     Sem.JSET: Cond.NE,
 }
 _UNSIGNED: Final = {Cond.GT: Cond.HI, Cond.GE: Cond.HS, Cond.LT: Cond.LO, Cond.LE: Cond.LS}
+_SWAPPED: Final = {Cond.LS: Cond.HS, Cond.LE: Cond.GE}
+"""Conditions that a failed test of the budget could look like, and those of exchanged operands."""
+_BELOW_NEXT: Final = {Cond.LS: Cond.LO, Cond.LE: Cond.LT}
+_GREATEST: Final = {Cond.LS: MASK32, Cond.LE: MASK32 >> 1}
+"""The same with a constant: at most n is less than n + 1, unless there is none."""
+_BYTE: Final = 0xFF
 _EXCHANGED: Final = {Cond.HI: Cond.LO, Cond.LS: Cond.HS, Cond.GT: Cond.LT, Cond.LE: Cond.GE}
 """Conditions that a 64-bit subtraction does not leave in the flags, and those of exchanged operands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Two questions with one jump: does the budget suffice, and does the loop go on? `cond` says yes to both.
+
+    When the first answer is no, no second comparison is made, and its flags say no to `cond` too.
+    """
+
+    encodings: tuple[int, ...]
+    cond: Cond
 
 
 class BranchWriter:
@@ -66,6 +84,53 @@ class BranchWriter:
         exchange = cond in _EXCHANGED
         self._subtract(exchange)
         return _EXCHANGED[cond] if exchange else cond
+
+    def joined(self, need: int, *, taken: bool) -> Joined | None:
+        """The test that BUDGET is at least `need` and the branch goes where it does if `taken`.
+
+        None where that takes more than two comparisons, or other registers than homes. A budget below `need`
+        is small: less, signed as well as unsigned.
+        """
+        _, sem, self._width, mask, self._dst, self._src, _, imm, self._reg = self._o.at.step
+        self._imm = imm & mask
+        a = self._core(self._dst)
+        if sem is Sem.JSET or a is None:
+            return None
+        cond = _CONDITIONS[sem]
+        if self._width > _WORD:
+            if not (self._constant(True, self._dst) == 0 and self._b_constant(True) == 0):
+                return None
+            cond = _UNSIGNED.get(cond, cond)
+        cond = cond if taken else cond.inverse
+        constant = self._b_constant(False)
+        if constant is not None:
+            return self._joined_with_constant(need, cond, a, constant)
+        b = self._core(self._src)
+        if b is None:
+            return None
+        if cond in _SWAPPED:
+            return _guarded(need, compare(Compare.CMP, b, a), _SWAPPED[cond])
+        if cond is Cond.NE:
+            return _guarded(need, compare(Compare.TEQ, a, b), Cond.HI)
+        return _guarded(need, compare(Compare.CMP, a, b), cond)
+
+    def _joined_with_constant(self, need: int, cond: Cond, a: int, constant: int) -> Joined | None:
+        if cond in _BELOW_NEXT and constant != _GREATEST[cond]:
+            cond, constant = _BELOW_NEXT[cond], constant + 1 & MASK32
+        if cond is Cond.NE and constant:
+            if constant > _BYTE:  # the carry of larger ones is not the one before
+                return None
+            return _guarded(need, try_compare_imm(Compare.TEQ, a, constant), Cond.HI)
+        if cond is Cond.NE:
+            return _guarded(need, try_compare_imm(Compare.CMP, a, 0), Cond.HI)
+        if cond in (Cond.LS, Cond.LE):
+            return None
+        return _guarded(need, try_compare_imm(Compare.CMP, a, constant), cond)
+
+    def _core(self, register: int) -> int | None:
+        """The home of a low half, if it is a core register."""
+        home = self._o.homes.get((register, False))
+        return None if home is None or home.single else home.number
 
     def _constant(self, high: bool, register: int) -> int | None:
         return self._o.constant(register, high)
@@ -112,3 +177,17 @@ class BranchWriter:
         if exchange:
             a, b = b, a
         self._asm.emit(compare(Compare.CMP, a[0], b[0]), alu(Alu.SBC, T3, a[1], b[1], Flags.SET))
+
+
+def _guarded(need: int, comparison: int | None, cond: Cond) -> Joined | None:
+    """The comparison behind one of the budget; where that fails, `cond` does not hold for its flags."""
+    if comparison is None:
+        return None
+    if cond in (Cond.LO, Cond.LT):
+        first = try_alu_imm(Alu.RSB, T0, BUDGET, need - 1, Flags.SET)
+        guard = Cond.LO
+    else:
+        first, guard = try_compare_imm(Compare.CMP, BUDGET, need), Cond.HS
+    if first is None:
+        return None
+    return Joined((first, if_then(guard), comparison), cond)

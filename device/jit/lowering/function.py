@@ -25,7 +25,7 @@ from device.jit.encoder import (
 from device.jit.encoder import alu as alu_registers
 from device.jit.fixups import Label
 from device.jit.lowering.alu import AluWriter, Divided
-from device.jit.lowering.branches import BranchWriter
+from device.jit.lowering.branches import BranchWriter, Joined
 from device.jit.lowering.calls import CallSite, CallWriter, Request
 from device.jit.lowering.homes import (
     BUDGET,
@@ -173,6 +173,10 @@ class FunctionWriter:
         self.requests: dict[str, Exit] = {}
         self._waiting: list[tuple[Label, Exit]] = []
         self._label_of = [asm.label() for _ in unit.blocks]
+        self._joined: dict[int, tuple[int, Joined]] = {}
+        self._charged: dict[int, Label] = {}
+        if program.checked:
+            self._join_tests()
         self._left = 0
 
     @property
@@ -212,6 +216,35 @@ class FunctionWriter:
             found.append(((FRAME_POINTER, False), self.homes[FRAME_POINTER, False]))
         return found
 
+    # Loops whose end asks for the budget of the next round too
+
+    def _join_tests(self) -> None:
+        """Find the branches back to a header that can ask both questions at once (branches.Joined)."""
+        for number, block in enumerate(self._unit.blocks):
+            if block.end != TEST or block.taken == block.next or not self._looked[number]:
+                continue
+            header = min(block.taken, block.next)
+            need = self._segments[header][0].need
+            if header > number or not need or not self._looked[header]:
+                continue
+            self._operands.at = self._looked[number][-1]
+            joined = self._branches.joined(need, taken=header == block.taken)
+            if joined is not None:
+                self._joined[number] = header, joined
+                self._charged.setdefault(header, self._asm.label())
+
+    def _end_of_loop(self, number: int, block: Block) -> None:
+        """Back to where the header charges, or out; a loop that must not go on is left at its header."""
+        asm = self._asm
+        header, joined = self._joined[number]
+        asm.emit(*joined.encodings)
+        asm.jump_if(joined.cond, self._charged[header])
+        taken = self._branches.compare()
+        goes_on = taken if header == block.taken else taken.inverse
+        start, first = self._unit.blocks[header].start, self._looked[header][0]
+        asm.jump_if(goes_on, self._leaving(start, 0, first.live, first.before, short=True))
+        self._go(number, block.next if header == block.taken else block.taken)
+
     # Blocks
 
     def _block(self, number: int, block: Block) -> None:
@@ -224,7 +257,7 @@ class FunctionWriter:
         waiting = iter(self._segments[number])
         live = looked[0].live if looked else EVERYTHING
         state = self._states[number] or []
-        self._left = self._charge(next(waiting), block.start, live, state)
+        self._left = self._charge(next(waiting), block.start, live, state, self._charged.get(number))
         for index, at in enumerate(looked):
             self._operands.at = at
             asm.mark(at.pc)
@@ -246,6 +279,8 @@ class FunctionWriter:
             looked = self._looked[number]
             state = looked[-1].behind if looked else self._states[number]
             self._asm.jump(self._leaving(block.leave, 0, EVERYTHING, state or []))
+        elif number in self._joined:
+            self._end_of_loop(number, block)
         elif block.end == TEST and block.taken != block.next:
             taken = self._branches.compare()
             if block.taken == number + 1:
@@ -260,12 +295,17 @@ class FunctionWriter:
         if target != number + 1:
             self._asm.jump(self._label_of[target])
 
-    def _charge(self, segment: Segment, pc: int, live: int, state: State) -> int:
-        """Take a segment's cost off the budget, or leave where it does not suffice."""
+    def _charge(
+        self, segment: Segment, pc: int, live: int, state: State, charged: Label | None = None
+    ) -> int:
+        """Take a segment's cost off the budget, or leave where it does not suffice.
+
+        `charged` will stand behind the test: who has asked already comes there.
+        """
         asm = self._asm
         if not self._program.checked:
             return segment.cost
-        if segment.need == segment.cost:
+        if segment.need == segment.cost and charged is None:
             fused = try_alu_imm(Alu.SUB, BUDGET, BUDGET, segment.cost, Flags.SET)
             if fused is not None and segment.cost:
                 asm.emit(fused)
@@ -278,6 +318,8 @@ class FunctionWriter:
                 test = compare(Compare.CMP, BUDGET, T0)
             asm.emit(test)
             asm.jump_if(Cond.LO, self._leaving(pc, 0, live, state, short=True))
+        if charged is not None:
+            asm.bind(charged)
         if segment.cost:
             encoding = try_alu_imm(Alu.SUB, BUDGET, BUDGET, segment.cost)
             if encoding is None:
