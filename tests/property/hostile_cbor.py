@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cbor2
@@ -54,6 +54,8 @@ def mutate_value(source: random.Random, value: Any) -> Any:
         return _mutate_list(source, list(value))
     if isinstance(value, dict) and value and source.random() < 0.8:
         return _mutate_map(source, dict(value))
+    if isinstance(value, cbor2.CBORTag) and source.random() < 0.8:
+        return cbor2.CBORTag(value.tag, mutate_value(source, thawed(value.value)))
     return source.choice((*SCALARS, [value], {0: value}, [value, value]))
 
 
@@ -81,6 +83,13 @@ def _mutate_map(source: random.Random, items: dict[Any, Any]) -> dict[Any, Any]:
         case _:
             items[key] = mutate_value(source, items[key])
     return items
+
+
+def thawed(value: Any) -> Any:
+    """What is inside a tag, where cbor2 gives tuples and frozen maps, as lists and maps."""
+    if isinstance(value, Mapping):
+        return {key: thawed(item) for key, item in value.items()}
+    return [thawed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def wrapped(value: Any) -> Any:
