@@ -33,6 +33,9 @@ SHARE: Final = 1 << 24
 CACHED_CODE: Final = 1 << 20
 """Bytes of code that an engine keeps. Beyond it the programs that were not run for longest are forgotten."""
 
+CACHED_PROGRAMS: Final = 4096
+"""Programs of which it keeps code, once for each shape of memory: there is more to code than its bytes."""
+
 
 @dataclass(slots=True)
 class Session:
@@ -71,6 +74,8 @@ class JitEngine(InterpreterEngine):
         self._compiler: ThreadPoolExecutor | None = None
         self._compiling: set[Hashable] = set()
         self._closed = False
+        self._sizes: dict[Prepared, int] = {}
+        self._code = 0
         finalize(self, self.machines.close).atexit = False
 
     def run(self, program: Program, run: Run) -> Outcome:
@@ -166,22 +171,25 @@ class JitEngine(InterpreterEngine):
         if session is not None:
             session.compiles += 1
             session.compile_us += int((perf_counter() - start) * 1_000_000)
-        self._make_room()
+        self._make_room(prepared)
 
-    def _make_room(self) -> None:
-        """Forget programs while there is too much code, the last one excepted."""
+    def _make_room(self, prepared: Prepared) -> None:
+        """Forget programs while there are too many, the last one excepted; `prepared` has new code."""
         with self._lock:
-            sizes = {
-                key: one.translation.size
-                for key, one in self._programs.items()
-                if isinstance(one.translation, NativeTranslation)
-            }
-            held = sum(sizes.values())
-            for key in list(sizes)[:-1]:
-                if held <= CACHED_CODE:
-                    return
-                held -= sizes[key]
-                self.drop(key)
+            if prepared.dropped or not isinstance(prepared.translation, NativeTranslation):
+                return
+            size = prepared.translation.size
+            self._code += size - self._sizes.get(prepared, 0)
+            self._sizes[prepared] = size
+            while len(self._programs) > 1 and (
+                self._code > CACHED_CODE or len(self._programs) > CACHED_PROGRAMS
+            ):
+                self.drop(next(iter(self._programs)))
+
+    def drop(self, key: Hashable) -> None:
+        """See InterpreterEngine."""
+        self._code -= self._sizes.pop(self._programs[key], 0)
+        super().drop(key)
 
     @property
     def _session(self) -> Session | None:

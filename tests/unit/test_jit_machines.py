@@ -238,6 +238,26 @@ def test_code_that_was_not_run_for_longest_goes_first(monkeypatch: pytest.Monkey
     assert run(engine, programs[1]).r0 == 1
 
 
+def test_so_many_programs_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit_engine, "CACHED_PROGRAMS", 3)
+    engine = JitEngine()
+    programs = [program(f"mov r0, {number}\nexit") for number in range(6)]
+    assert [run(engine, one).r0 for one in programs] == list(range(6))
+    assert [engine.figures(one).units for one in programs] == [0, 0, 0, 1, 1, 1]
+
+
+def test_code_is_counted_while_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that are forgotten and come back are not counted twice: nothing else would have to go."""
+    engine, often = JitEngine(), program("mov r0, 1\nexit")
+    for _ in range(20):
+        run(engine, often)
+        engine.discard(often)
+    run(engine, often)
+    monkeypatch.setattr(jit_engine, "CACHED_CODE", 3 * engine.figures(often).size)
+    run(engine, program("mov r0, 2\nexit"))
+    assert engine.figures(often).units == 1
+
+
 def test_forgotten_code_is_made_anew() -> None:
     engine, linked = JitEngine(), program(SUM)
     run(engine, linked)

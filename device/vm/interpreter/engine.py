@@ -92,7 +92,9 @@ class InterpreterEngine:
 
     def drop(self, key: Hashable) -> None:
         """Keep no longer what is kept under a key. The lock is the caller's."""
-        self._held -= self._programs.pop(key).closures.slots
+        dropped = self._programs.pop(key)
+        dropped.dropped = True
+        self._held -= dropped.closures.slots
 
     def key(self, program: Program, run: Run) -> Hashable:
         """What a translation depends on."""
@@ -146,11 +148,14 @@ class Translating(Protocol):
 
 
 class Prepared:
-    """A program in both tiers. `heat` counts the instructions that the exact tier has executed."""
+    """A program in both tiers. `heat` counts the instructions that the exact tier has executed; `dropped`
+    says that its engine keeps it no longer.
+    """
 
     def __init__(self, closures: Closures, translator: Callable[[], Translating]) -> None:
         self.closures = closures
         self.heat = 0
+        self.dropped = False
         self.translation: Translating | None = None
         self.originals: dict[int, Closure] = {}
         self._translator = translator
