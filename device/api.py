@@ -32,6 +32,7 @@ MAX_BODY: Final = 128 * 1024
 """Bytes of a request body that a device takes: a context and a region of 64 KiB each, and no more."""
 
 EngineName = Literal["auto", "interpreter", "switch", "jit"]
+JitAction = Literal["compile", "drop", "discard-bytecode"]
 SlotState = Literal["free", "fetching", "ready", "running"]
 JobState = Literal["queued", "running", "sleeping", "finished", "faulted", "killed"]
 
@@ -293,6 +294,9 @@ class ExecRequest(Message):
     budget: int | None = None
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     repeat: int = 1
+    recompile: bool = False
+    shadow: bool = False
+    cycles: bool = False
 
     def __post_init__(self) -> None:
         _require(1 <= self.timeout_ms <= MAX_TIMEOUT_MS, "timeout_ms", f"from 1 to {MAX_TIMEOUT_MS}")
@@ -300,6 +304,13 @@ class ExecRequest(Message):
         _require(self.budget is None or self.budget >= 1, "budget", "at least 1")
         for index, helper in enumerate(self.helpers or ()):
             _require(0 <= helper <= 0xFFFFFFFF, f"helpers[{index}]", "a 32-bit helper id")
+
+
+@dataclass(frozen=True, slots=True)
+class JitRequest(Message):
+    """POST /slots/{n}/jit."""
+
+    action: JitAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +393,7 @@ class ExecSizes(Message):
 class ExecAnswer(Message):
     """The answer of a run: `r0` and `r0_signed`, or `fault`."""
 
-    OMIT_NONE = frozenset({"r0", "r0_signed", "fault"})
+    OMIT_NONE = frozenset({"r0", "r0_signed", "fault", "shadow"})
 
     engine: str
     instructions: int
@@ -397,6 +408,7 @@ class ExecAnswer(Message):
     output: str = ""
     helpers: tuple[int, ...] = ()
     sizes: ExecSizes = field(default_factory=ExecSizes)
+    shadow: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ class CompilingEngine:
     def __init__(self, machines: int | None = None) -> None:
         self._machines = machines
         self._engine: JitEngine | None = None
+        self._counting: JitEngine | None = None
         self._lock = Lock()
 
     def run(self, program: Program, run: Run) -> Outcome:
@@ -33,6 +35,10 @@ class CompilingEngine:
     @property
     def native(self) -> JitEngine:
         """The engine itself."""
+        return self._engine or self.load()
+
+    def load(self) -> JitEngine:
+        """Import it: that takes a while when nobody has needed it yet."""
         with self._lock:
             if self._engine is None:
                 from device.jit.engine import JitEngine
@@ -40,7 +46,20 @@ class CompilingEngine:
                 self._engine = JitEngine(machines=self._machines)
             return self._engine
 
+    @property
+    def counting(self) -> JitEngine:
+        """One whose single machine counts what it executes: slow, for estimates of cycles."""
+        with self._lock:
+            if self._counting is None:
+                from device.jit.counting import CountingMachine
+                from device.jit.engine import JitEngine
+                from device.jit.processor import Processor
+
+                self._counting = JitEngine(partial(Processor, machine=CountingMachine), machines=1)
+            return self._counting
+
     def close(self) -> None:
-        """Free its machines. Runs have to have ended."""
-        if self._engine is not None:
-            self._engine.close()
+        """Free all machines. Runs have to have ended."""
+        for engine in (self._engine, self._counting):
+            if engine is not None:
+                engine.close()

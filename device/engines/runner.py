@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -15,11 +15,13 @@ from device.engines.compiling import CompilingEngine
 from device.engines.selection import AUTO, select
 from device.engines.shadow import Compared, Differs, Record, copied
 from device.engines.shape import Shape
-from device.errors import Conflict, MicroBpfError, Unprocessable
+from device.errors import Conflict, MalformedRequest, MicroBpfError, Unprocessable
 from device.vm.faults import GuestFault
-from device.vm.program import PLAIN, Engine, HelperGate, Outcome, Program, Run, build_memory
+from device.vm.memory import GuestMemory
+from device.vm.program import PLAIN, Engine, HelperGate, Outcome, Program, Run
 
 if TYPE_CHECKING:
+    from device.jit.counting import CountingMachine
     from device.jit.engine import JitEngine
     from device.jit.machines import Claim
 
@@ -28,21 +30,37 @@ JIT: Final = policy.JIT
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a request says of engines: which, whether to compile anew, whether to compare."""
+    """What a request says of engines: which, whether to compile anew, to compare, to estimate cycles."""
 
     engine: str = AUTO
     recompile: bool = False
     shadow: bool = False
+    cycles: bool = False
 
     @property
     def compiles(self) -> bool:
-        """Whether it cannot be fulfilled without a machine."""
-        return self.engine == JIT or self.shadow
+        """Whether it cannot be fulfilled without compiled code."""
+        return self.engine == JIT or self.shadow or self.recompile or self.cycles
+
+    def require_sense(self) -> None:
+        """Raises MalformedRequest when compiled code is asked for, and an engine that has none."""
+        if self.shadow and self.cycles:
+            raise MalformedRequest("cycles are counted in a run of their own", where="cycles")
+        for name in ("recompile", "shadow", "cycles"):
+            if getattr(self, name) and self.engine not in (AUTO, JIT):
+                raise MalformedRequest(
+                    f"{name} is about compiled code, which engine {self.engine!r} does not run",
+                    where=name,
+                    hint="leave the engine out, or ask for jit",
+                )
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run: how it ended, what ran it, microseconds of compiler and run, bytes of code there are."""
+    """One run: how it ended, what ran it, microseconds of compiler and run, bytes of code there are.
+
+    `cycles` are the estimate of engines.md, of the compiled code alone.
+    """
 
     outcome: Outcome
     engine: str
@@ -50,6 +68,7 @@ class Ran:
     compile_us: int = 0
     code: int = 0
     compared: Compared | None = None
+    cycles: int | None = None
 
 
 class Runner:
@@ -72,21 +91,31 @@ class Runner:
 
     # Running
 
-    def once(self, run: Run, wish: Wish, claim: Claim | None = None) -> Ran:
+    def once(
+        self,
+        run: Run,
+        wish: Wish,
+        claim: Claim | None = None,
+        began: Callable[[str], None] = lambda _engine: None,
+    ) -> Ran:
         """Run the program. `claim` is a machine that is held for it; it stays the caller's.
 
-        Raises MalformedRequest for an engine that is not there, Conflict `code-quarantined` and Unprocessable
-        `not-compiled` when compiled code is wished for and cannot be had.
+        `began` hears what runs it. Raises MalformedRequest for an engine that is not there; Conflict
+        `code-quarantined`, Unprocessable `not-compiled` when compiled code is wished for and cannot be had.
         """
-        if wish.compiles or wish.recompile:
+        if wish.compiles:
             self.require_code()
         self._last = Shape.of(run)
+        if wish.engine != AUTO:
+            began(wish.engine)
         if wish.shadow:
             ran = self._compare(run, wish, claim)
+        elif wish.cycles:
+            ran = self._counted(run)
         elif wish.engine == JIT:
             ran = self._natively(run, wish, claim)
         elif wish.engine == AUTO:
-            ran = self._automatic(run, wish, claim)
+            ran = self._automatic(run, wish, claim, began)
         else:
             ran = _timed(select(wish.engine, self._engines), self.program, run)
         with self._lock:
@@ -94,7 +123,7 @@ class Runner:
             self._instructions += ran.outcome.instructions
         return ran
 
-    def _automatic(self, run: Run, wish: Wish, claim: Claim | None) -> Ran:
+    def _automatic(self, run: Run, wish: Wish, claim: Claim | None, began: Callable[[str], None]) -> Ran:
         """As the policy says, with code that is there by now and a machine that is free."""
         native = self._native
         if native is not None and policy.choose(self.facts(run, wish)).engine == JIT:
@@ -102,11 +131,13 @@ class Runner:
             if held is not None:
                 try:
                     if wish.recompile or native.is_ready(self.program, run):
+                        began(JIT)
                         return self._natively(run, wish, held)
                     native.ensure_soon(self.program, run, self._compiled)
                 finally:
                     if held is not claim:
                         held.release()
+        began(policy.INTERPRETER)
         return self._interpreted(run)
 
     def _interpreted(self, run: Run) -> Ran:
@@ -143,6 +174,20 @@ class Runner:
         size = native.figures(self.program).size
         return Ran(ran.outcome, JIT, max(ran.run_us - later, 0), session.compile_us, size)
 
+    def _counted(self, run: Run) -> Ran:
+        """On the machine that counts; what the exact tier and helpers do is not in the estimate."""
+        engine = self._engines.get(JIT)
+        if not isinstance(engine, CompilingEngine):
+            return _timed(select(JIT, self._engines), self.program, run)
+        native = engine.counting
+        with _machine(native, run, None) as claim, native.session(claim) as session:
+            self._ensure(native, run)
+            counts = _counter_of(claim)
+            counts.forget()
+            ran = _timed(native, self.program, run)
+            size = native.figures(self.program).size
+            return replace(ran, compile_us=session.compile_us, code=size, cycles=counts.executed().cycles)
+
     def _compare(self, run: Run, wish: Wish, claim: Claim | None) -> Ran:
         """The interpreter for real, compiled code on a copy of the same state."""
         copy, record = copied(run), Record(run)
@@ -161,8 +206,8 @@ class Runner:
 
     # Code
 
-    def compile(self) -> None:
-        """Have code for runs like the last one, or without context when there was none, made anew.
+    def compile(self, memory: GuestMemory) -> None:
+        """Have code made anew for runs like the last one, or when there was none for such memory.
 
         Raises Conflict, Unprocessable; see `once`.
         """
@@ -170,7 +215,7 @@ class Runner:
         native = self._native
         if native is None:
             return
-        run = self._last.run() if self._last else Run(build_memory(self.program, self.program.fresh_data()))
+        run = self._last.run() if self._last else Run(memory)
         native.discard(self.program)
         begin = perf_counter()
         self._ensure(native, run)
@@ -188,19 +233,12 @@ class Runner:
         self.quarantined = difference
 
     def require_code(self) -> None:
-        """Raises Conflict `code-quarantined`, Unprocessable `jit-denied`, when code may not be run."""
+        """Raises Conflict `code-quarantined` when code may not be run any more."""
         if self.quarantined is not None:
             raise Conflict(
                 f"the compiled code did not do what the interpreter does: {self.quarantined}",
                 code="code-quarantined",
                 hint="run it with the interpreter; action drop of /slots/{n}/jit ends the quarantine",
-            )
-        if not self._may_compile:
-            raise Unprocessable(
-                "the update of this program does not allow that it is compiled",
-                code="jit-denied",
-                where="engine",
-                hint="run it with another engine, or sign it without --no-jit",
             )
 
     def figures(self) -> dict[str, Any] | None:
@@ -256,6 +294,16 @@ class Runner:
     def _loaded(self) -> JitEngine | None:
         engine = self._engines.get(JIT)
         return engine.loaded if isinstance(engine, CompilingEngine) else None
+
+
+def _counter_of(claim: Claim) -> CountingMachine:
+    """The counting machine of a claim."""
+    from device.jit.counting import CountingMachine
+
+    machine = claim.processor().machine
+    if not isinstance(machine, CountingMachine):
+        raise TypeError("this machine does not count")
+    return machine
 
 
 class _Counter:

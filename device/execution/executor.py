@@ -12,18 +12,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Final
 
-from device.api import ExecAnswer, ExecRequest, JobInfo, JobRequest, SlotInfo, SlotState
-from device.engines import ENGINES, select
+from device.api import ExecAnswer, ExecRequest, JitAction, JobInfo, JobRequest, SlotInfo, SlotState
+from device.engines import ENGINES, CompilingEngine, select
+from device.engines.runner import JIT, Runner
 from device.errors import Conflict, MicroBpfError, NotFound, Unavailable, Unprocessable
 from device.execution.access import Access
 from device.execution.console import RunLog
 from device.execution.grants import Grant, RunLimits
 from device.execution.jobs import Job, Jobs
-from device.execution.pool import OPEN, Place, ShortRunPool, ended
+from device.execution.machines import MachineGate
+from device.execution.pool import OPEN, RETRY_AFTER_S, Place, ShortRunPool, ended
 from device.execution.programs import Checker, Prepared
 from device.execution.requests import Order, Spent, not_run
 from device.execution.run import Result, Surroundings, Work, perform
@@ -36,13 +39,16 @@ from device.suit.capabilities import Capabilities, Maximum, decode
 from device.vm.helpers import BareBoard
 from device.vm.ports import Board, SleepingClock
 from device.vm.profiles import UBPF, Profile
-from device.vm.program import Engine, Layout
+from device.vm.program import Engine, Layout, build_memory
 
 REPLACE_GRACE_S: Final = 1.0
 """How long an update lets the runs of its slot end by themselves (suit.md section 6)."""
 
 OPENING_S: Final = 10.0
 """Seconds that a job waits for a commit to its slot, which takes a few at most."""
+
+MACHINE_S: Final = 3.0
+"""Seconds that a short run which insists on compiled code waits for a machine."""
 
 
 class Executor:
@@ -78,7 +84,9 @@ class Executor:
         self._pool = pool
         self._log = log
         self._clock = clock
-        self._slots = [Slot(n, MemoryStore(self._grant(n, images.get(n)).store)) for n in range(slots)]
+        self._slots = [
+            Slot(n, MemoryStore(self._grant(n, images.get(n)).store), engines) for n in range(slots)
+        ]
         for slot in self._slots:
             slot.on_free = self._freed
         self._jobs = Jobs(self, workers, pool.long, clock, log, self._contended, self._job_changed)
@@ -101,22 +109,57 @@ class Executor:
         order = self._order(slot, request, access)
         await self._load_stored(slot, order.spent)
         prepared = self._loaded(slot, order.spent)
-        work = order.work(prepared)
+        work = order.work(prepared, _runner(slot))
         control = RunControl(deadline)
         entry = Entry(slot, control)
+        gate = await self._machine_gate(entry, order)
         try:
-            with self._pool.request(self, client, entry) as place:
+            with self._pool.request(self, client, gate or entry) as place:
+                if gate is not None:
+                    await self._machine(gate, place, deadline)
                 if not await place.ready(deadline):
                     return order.answer(work, not_run(work, "deadline"), self._size(slot))
                 if slot.prepared is not prepared:  # another program came while this one waited
-                    work = order.work(self._loaded(slot, order.spent))
-                result = await self._on_thread(order, work, entry, place)
+                    work = order.work(self._loaded(slot, order.spent), _runner(slot))
+                result = await self._on_thread(order, work, entry, place, gate)
                 slot.count(result)
         finally:
             slot.leave(control)
+            if gate is not None:
+                gate.release()
+                self._dispatch()
+        self._compared(slot, result)
         return order.answer(work, result, self._size(slot))
 
-    async def _on_thread(self, order: Order, work: Work, entry: Entry, place: Place) -> Result:
+    async def _machine_gate(self, entry: Entry, order: Order) -> MachineGate | None:
+        """The gate of a run that insists on compiled code; None for others."""
+        engine = self.engines.get(JIT)
+        if not order.wish.compiles or not isinstance(engine, CompilingEngine):
+            return None
+        if engine.loaded is None:
+            await asyncio.to_thread(engine.load)
+        return MachineGate(entry, engine.native.machines)
+
+    async def _machine(self, gate: MachineGate, place: Place, deadline: float) -> None:
+        """Wait for a machine as long as one may. Raises Unavailable `no-machine`."""
+        if not await place.ready(min(deadline, monotonic() + MACHINE_S)) and gate.lacking:
+            raise Unavailable(
+                "all machines for compiled code are busy",
+                code="no-machine",
+                hint="leave the engine out: the interpreter runs it meanwhile",
+                retry_after_s=RETRY_AFTER_S,
+            )
+
+    def _compared(self, slot: Slot, result: Result) -> None:
+        """A difference between compiled code and the interpreter is a bug of ours: it is said."""
+        compared = result.ran.compared if result.ran else None
+        if compared is not None and compared.equal is False:
+            text = f"compiled code differs and is in quarantine: {compared.difference}"
+            self._log.add("error", _source(slot), text)
+
+    async def _on_thread(
+        self, order: Order, work: Work, entry: Entry, place: Place, gate: MachineGate | None
+    ) -> Result:
         """Run for a place that was granted. Asleep it keeps its thread, and only its slot is free."""
         slot, control, returns = entry.slot, entry.control, self._pool.returns
         back = Entry(slot, control, newcomer=False)
@@ -126,9 +169,12 @@ class Executor:
         )
         alarm = asyncio.get_running_loop().call_at(control.deadline or 0, control.kill, "deadline")
         self.on_change(slot.number)
+        around = self._around(slot, order, turn)
+        if gate is not None:
+            around = replace(around, claim=gate.claim)
         try:
             return await self._pool.run(
-                partial(perform, work, self._around(slot, order, turn), control),
+                partial(perform, work, around, control),
                 partial(control.kill, "operator"),
             )
         finally:
@@ -145,7 +191,7 @@ class Executor:
         order = self._order(slot, request.run, access, long=True)
         await self._load_stored(slot, order.spent)
         await self._opened(slot)
-        work = order.work(self._loaded(slot, order.spent))
+        work = order.work(self._loaded(slot, order.spent), _runner(slot))
         control = RunControl(monotonic() + request.run.timeout_ms / 1000 if request.limited else None)
         job = self._jobs.submit(
             slot, work, client, control, lambda turn, job: self._around(slot, order, turn, job)
@@ -215,7 +261,36 @@ class Executor:
             faults=slot.faults,
             last_fault=slot.last_fault,
             mean_us=slot.mean_us,
+            jit=slot.runner.figures() if slot.runner else None,
         )
+
+    async def change_code(self, number: int, action: JitAction) -> None:
+        """Compile the program of a slot anew, or drop its compiled code.
+
+        Raises NotFound, Conflict (slot empty, code in quarantine, bytecode that is needed), Unprocessable for
+        a program that may not or cannot be compiled.
+        """
+        slot = self._slot(number)
+        await self._load_stored(slot, Spent())
+        prepared = self._loaded(slot, Spent())
+        if action == "discard-bytecode":
+            raise Conflict(
+                "the bytecode cannot be discarded: where a check fails, the budget ends or a program sleeps,"
+                " runs go on in the interpreter, which reads it",
+                code="bytecode-needed",
+                where="action",
+                hint="drop frees the compiled code instead",
+            )
+        runner = _runner(slot)
+        if action == "drop":
+            runner.drop()
+        else:
+            prepared.grant.require_engine(JIT)
+            memory = build_memory(
+                prepared.program, slot.data, rodata=slot.rodata, frame_size=prepared.grant.stack
+            )
+            await asyncio.to_thread(runner.compile, memory)
+        self.on_change(number)
 
     def local_store(self, number: int) -> MemoryStore:
         """The local store of a slot. Raises NotFound."""
@@ -292,6 +367,7 @@ class Executor:
                     slot.closed = True
                 await asyncio.gather(*(slot.drain(REPLACE_GRACE_S, reason) for slot in programs))
                 async with _uninterrupted(commit):
+                    former = [slot.runner for slot in programs if slot.runner]
                     for slot, program in programs.items():
                         slot.load(program)
                         slot.local.clear()
@@ -300,16 +376,22 @@ class Executor:
                 for slot in programs:
                     slot.closed = False
                 self._dispatch()
+        self._drop_code(former)
         for slot in programs:
             self.on_change(slot.number)
+
+    def _drop_code(self, former: Collection[Runner]) -> None:
+        """Free the code of programs that are gone, unless another slot has the same."""
+        texts = {slot.prepared.program.text for slot in self._slots if slot.prepared}
+        for runner in former:
+            if runner.program.text not in texts:
+                runner.drop()
 
     # Steps
 
     def _order(self, slot: Slot, request: ExecRequest, access: Access | None, *, long: bool = False) -> Order:
-        engine = select(request.engine, self.engines)
-        return Order.take(
-            request, engine, RunLog(self._log, _source(slot), self._clock.now_us), access, long=long
-        )
+        select(request.engine, self.engines)
+        return Order.take(request, RunLog(self._log, _source(slot), self._clock.now_us), access, long=long)
 
     def _around(self, slot: Slot, order: Order, turn: Turn, job: Job | None = None) -> Surroundings:
         return Surroundings(
@@ -322,6 +404,7 @@ class Executor:
             lines=order.lines,
             pause=turn.pause,
             show=job.show if job else lambda _console: None,
+            began=job.began if job else lambda _engine: None,
         )
 
     def _contended(self) -> bool:
@@ -426,6 +509,13 @@ def _sorted(helpers: frozenset[int] | None) -> tuple[int, ...] | None:
 def _capabilities(image: StoredImage) -> Capabilities:
     """What the manifest of a stored image grants; it was read before it was stored."""
     return decode(image.capabilities, "capabilities") if image.capabilities else Capabilities()
+
+
+def _runner(slot: Slot) -> Runner:
+    """What runs the slot's program. Raises Conflict when there is none any more."""
+    if slot.runner is None:
+        raise slot_empty(slot.number)
+    return slot.runner
 
 
 def _source(slot: Slot) -> str:

@@ -52,9 +52,14 @@ class Job:
         self.started_ms: int | None = None
         self.result: Result | None = None
         self.console: RunConsole | None = None
+        self.engine = work.wish.engine
         self.moved = asyncio.Event()
         self.ended = asyncio.Event()
         self.on_end: Callable[[], None] = lambda: None
+
+    def began(self, engine: str) -> None:
+        """A run of it begins, on this engine."""
+        self.engine = engine
 
     def show(self, console: RunConsole) -> None:
         """A run of it begins, and prints here."""
@@ -74,7 +79,7 @@ class Job:
         return JobInfo(
             id=self.number,
             slot=self.slot.number,
-            engine=self.work.engine.name,
+            engine=self.engine,
             state=self.state,
             worker=self.worker,
             started_ms=self.started_ms,

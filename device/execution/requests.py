@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
+from device.engines.runner import JIT, Runner, Wish
 from device.execution.access import Access, Lists, Point, refusal
 from device.execution.access import denied as denied_calls
 from device.execution.console import RunLog
 from device.execution.programs import Prepared
 from device.execution.run import Result, Work, killed
 from device.vm.advice import describe
-from device.vm.program import Engine
 from device.vm.setup import check_sizes
 
 
@@ -28,7 +28,7 @@ class Order:
     """A request that was looked at: its sizes are within limits. `long` is one for a job."""
 
     request: ExecRequest
-    engine: Engine
+    wish: Wish
     lines: RunLog
     spent: Spent
     access: Access
@@ -38,27 +38,33 @@ class Order:
     def take(
         cls,
         request: ExecRequest,
-        engine: Engine,
         lines: RunLog,
         access: Access | None = None,
         *,
         long: bool = False,
     ) -> Order:
-        """Look at a request; `access` is what µBPF's say of helpers beyond a list. Raises TooLarge."""
-        check_sizes(request.context or b"", [region.bytes for region in request.regions])
-        return cls(request, engine, lines, Spent(), access or Access.native(request.helpers), long)
+        """Look at a request; `access` is what µBPF's say of helpers beyond a list.
 
-    def work(self, prepared: Prepared) -> Work:
+        Raises TooLarge, MalformedRequest for wishes that do not go together.
+        """
+        check_sizes(request.context or b"", [region.bytes for region in request.regions])
+        wish = Wish(request.engine, request.recompile, request.shadow, request.cycles)
+        wish.require_sense()
+        return cls(request, wish, lines, Spent(), access or Access.native(request.helpers), long)
+
+    def work(self, prepared: Prepared, runner: Runner) -> Work:
         """What to run.
 
         Raises Unprocessable when the program calls a helper outside the effective list and the request wants
-        that looked at now, or may not be compiled and the request wants that; MalformedRequest when it wants
-        the image's list and there is none. The log gets every call with the lists that lack it, and ids that
-        grant nothing.
+        that looked at now, or may not be compiled and the request wants that; Conflict when its code is in
+        quarantine then; MalformedRequest when it wants the image's list and there is none. The log gets every
+        call with the lists that lack it, and ids that grant nothing.
         """
         request = self.request
         grant = prepared.grant
-        grant.require_engine(self.engine.name)
+        if self.wish.compiles:
+            grant.require_engine(JIT)
+            runner.require_code()
         lists = Lists.of(grant.available, grant.helpers, prepared.program.declared_helpers, self.access)
         for helper in lists.unknown():
             self.lines.warn(f"helper 0x{helper:x} of the request does not exist here")
@@ -70,7 +76,8 @@ class Order:
                 raise refusal(found)
         return Work(
             program=prepared.program,
-            engine=self.engine,
+            runner=runner,
+            wish=self.wish,
             budget=grant.budget_of(request.budget),
             frame_size=grant.stack,
             available=grant.available,
@@ -85,23 +92,25 @@ class Order:
 
     def answer(self, work: Work, result: Result, image_size: int) -> ExecAnswer:
         """The run answer (api.md); a fault is in the log as well."""
-        outcome = result.outcome
+        outcome, ran = result.outcome, result.ran
         fault = outcome.fault.to_map() if outcome.fault else None
         if fault is not None:
             self.lines.fault(describe(fault))
         return ExecAnswer(
-            engine=work.engine.name,
+            engine=ran.engine if ran else work.wish.engine,
             instructions=outcome.instructions,
             runs=len(result.times_us),
             r0=None if outcome.r0 is None else hex64(outcome.r0),
             r0_signed=outcome.r0_signed,
             fault=fault,
-            time_us=ExecTimes(self.spent.load_us, self.spent.verify_us, 0, result.median_us),
+            time_us=ExecTimes(self.spent.load_us, self.spent.verify_us, result.compile_us, result.median_us),
             context=result.context,
             regions=result.regions,
             output=result.output,
             helpers=tuple(work.allowed),
-            sizes=ExecSizes(image=image_size),
+            sizes=ExecSizes(image=image_size, code=ran.code if ran else 0),
+            cycles=ran.cycles if ran else None,
+            shadow=ran.compared.to_map() if ran and ran.compared else None,
         )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median_low
-from time import perf_counter
+from typing import TYPE_CHECKING
 
+from device.engines.runner import Ran, Runner, Wish
 from device.execution.console import RunConsole, RunLog
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import Helper, Services
@@ -14,8 +15,11 @@ from device.vm.memory import FRAME_SIZE
 from device.vm.packet import Packet, PacketRequest
 from device.vm.ports import Board, Clock, KeyValueStore
 from device.vm.profiles import UBPF, Profile
-from device.vm.program import Control, Engine, Outcome, Program, Run
+from device.vm.program import Control, Outcome, Program
 from device.vm.setup import set_up
+
+if TYPE_CHECKING:
+    from device.jit.machines import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Work:
     """
 
     program: Program
-    engine: Engine
+    runner: Runner
+    wish: Wish
     budget: int
     available: Mapping[int, Helper]
     allowed: Collection[int]
@@ -46,7 +51,8 @@ class Surroundings:
     """What a run may touch of its device: the slot's memory and store, the shared store, clock, board, log.
 
     `rodata` is the slot's .rodata where it may be written to, else None. `pause` is Services.pause; `show`
-    gets the console of each run before it begins.
+    gets the console of each run before it begins, `began` the name of the engine. `claim` is a machine for
+    compiled code that is held for it.
     """
 
     data: bytearray
@@ -58,13 +64,16 @@ class Surroundings:
     lines: RunLog
     pause: Callable[[int], None]
     show: Callable[[RunConsole], None] = lambda _console: None
+    began: Callable[[str], None] = lambda _engine: None
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """The last run, and how long all of them took. `regions` are the writable ones.
 
-    `packet` is what the program made of its packet; `packet.reply(r0)` reads it.
+    `packet` is what the program made of its packet; `packet.reply(r0)` reads it. `ran` says what ran it, None
+    when nothing did; `compile_us` is of all runs.
     """
 
     outcome: Outcome
@@ -73,6 +82,8 @@ class Result:
     regions: tuple[bytes, ...]
     times_us: Sequence[int] = ()
     packet: Packet | None = None
+    ran: Ran | None = None
+    compile_us: int = 0
 
     @property
     def median_us(self) -> int:
@@ -83,13 +94,17 @@ class Result:
 def perform(work: Work, around: Surroundings, control: Control) -> Result:
     """Run as often as asked for; the first fault ends it (api.md, "Run answer")."""
     times: list[int] = []
+    wish, compile_us = work.wish, 0
     while True:
-        result = _run_once(work, around, control, times)
+        result = _run_once(work, around, control, times, wish)
+        compile_us += result.ran.compile_us if result.ran else 0
         if result.outcome.fault is not None or len(times) >= work.repeat:
-            return result
+            return replace(result, compile_us=compile_us)
+        if wish.recompile and result.ran:
+            wish = replace(wish, recompile=False, engine=result.ran.engine)
 
 
-def _run_once(work: Work, around: Surroundings, control: Control, times: list[int]) -> Result:
+def _run_once(work: Work, around: Surroundings, control: Control, times: list[int], wish: Wish) -> Result:
     """One run on fresh copies of context and regions; `.data` is as the run before left it."""
     context = bytearray(work.context) if work.context is not None else None
     regions = [(bytearray(content), writable) for content, writable in work.regions]
@@ -123,7 +138,14 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         profile=work.profile,
         renews=work.renews,
     )
-    outcome = _timed(work, run, times)
+    try:
+        run.control.check()  # between two short runs nobody else looks
+    except GuestFault as stopped:
+        ran, outcome = None, killed(stopped.detail, work.program)
+    else:
+        ran = work.runner.once(run, wish, around.claim, around.began)
+        outcome = ran.outcome
+        times.append(ran.run_us)
     fault = outcome.fault
     return Result(
         outcome=replace(outcome, fault=work.profile.renumber(fault)) if fault else outcome,
@@ -132,18 +154,8 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         regions=tuple(bytes(content) for content, writable in regions if writable),
         times_us=times,
         packet=packet,
+        ran=ran,
     )
-
-
-def _timed(work: Work, run: Run, times: list[int]) -> Outcome:
-    try:
-        run.control.check()  # between two short runs nobody else looks
-    except GuestFault as stopped:
-        return killed(stopped.detail, work.program)
-    begin = perf_counter()
-    outcome = work.engine.run(work.program, run)
-    times.append(int((perf_counter() - begin) * 1_000_000))
-    return outcome
 
 
 def killed(reason: str, program: Program | None = None) -> Outcome:

@@ -7,17 +7,19 @@ else of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from device.engines import ENGINES
+from device.engines.runner import Runner
 from device.errors import Conflict, MicroBpfError, StorageError
 from device.execution.programs import Prepared
 from device.execution.run import Result
 from device.storage.stores import MemoryStore
-from device.vm.program import Control
+from device.vm.program import Control, Engine
 
 if TYPE_CHECKING:
     from device.execution.turn import RunControl
@@ -37,9 +39,10 @@ class Slot:
     has stepped out.
     """
 
-    def __init__(self, number: int, local: MemoryStore) -> None:
+    def __init__(self, number: int, local: MemoryStore, engines: Mapping[str, Engine] = ENGINES) -> None:
         self.number = number
         self.local = local
+        self.engines = engines
         self.on_free: Callable[[Slot], None] = lambda _slot: None
         self._open = asyncio.Event()
         self._open.set()
@@ -57,6 +60,9 @@ class Slot:
         `rodata` is None where it cannot be written to.
         """
         self.prepared = prepared
+        self.runner = (
+            Runner(prepared.program, self.engines, may_compile=prepared.grant.jit) if prepared else None
+        )
         self.refusal: MicroBpfError | None = None
         self.data = prepared.program.fresh_data() if prepared else bytearray()
         writable = prepared is not None and prepared.grant.writable_rodata

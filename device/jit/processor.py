@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -29,8 +29,8 @@ class Loaded:
 class Processor:
     """One machine. It belongs to the thread that made it, or adopted it last."""
 
-    def __init__(self, watchdog: Watchdog) -> None:
-        self.machine = Machine(watchdog)
+    def __init__(self, watchdog: Watchdog, machine: Callable[[Watchdog], Machine] = Machine) -> None:
+        self.machine = machine(watchdog)
         self._pieces: dict[int, tuple[Compiled, Installed]] = {}
         self._next = CODE_BASE
         self._windows: dict[int, SharedBuffer] = {}

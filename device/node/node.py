@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 from device import __version__
 from device.api import DeviceInfo, SlotInfo
-from device.engines import ENGINES
+from device.engines import CompilingEngine, engines_of_device
 from device.execution import Executor, RunLimits, ShortRunPool
 from device.log import DeviceLog, Sink
 from device.node.clock import BootClock
@@ -31,6 +31,7 @@ from device.transport import Authority, CoapContext, download, parse_url, server
 from device.transport.sockets import ANY
 from device.vm.ports import SleepingClock
 from device.vm.profiles import PROFILES
+from device.vm.program import Engine
 
 
 class Node:
@@ -161,6 +162,7 @@ class Node:
             workers=self.config.workers,
             board=self.board,
             helpers=self.config.helpers,
+            engines=self._make_engines(),
             limits=RunLimits(
                 budget_default=limits.budget_default,
                 budget_max=limits.budget_max,
@@ -174,6 +176,13 @@ class Node:
             ),
             profile=PROFILES[self.config.profile],
         )
+
+    def _make_engines(self) -> Mapping[str, Engine]:
+        engines = engines_of_device(self.config.workers)
+        for engine in engines.values():
+            if isinstance(engine, CompilingEngine):
+                self._stack.callback(engine.close)
+        return engines
 
     def _make_updates(self) -> Updates:
         limits = self.config.limits
@@ -276,7 +285,7 @@ class Node:
             slots=self.config.slots,
             slot_size=self.config.limits.slot_size,
             profiles=(self.config.profile,),
-            engines=tuple(ENGINES),
+            engines=tuple(self.executor.engines),
             workers=self.config.workers,
             uptime_ms=self._clock.now_us() // 1000,
             sequence_number=self.slots.sequence_number,

@@ -9,7 +9,6 @@ from device.errors import NotFound
 from device.execution import Executor
 from device.resource import Transfers
 from device.server.base import MapResource, answer, answer_format, body
-from device.server.slots import wishes
 from device.transport import peer_host
 
 
@@ -31,7 +30,7 @@ class JobsResource(MapResource):
     async def render_post(self, request: Message) -> Message:
         """Begin a job; the answer says where it is found."""
         content_format = answer_format(request)
-        asked = JobRequest.from_map(wishes(body(request)))
+        asked = JobRequest.from_map(body(request))
         job = await self._executor.start_job(asked, peer_host(request))
         created = answer(job.info(), content_format, Code.CREATED)
         created.opt.location_path = ("jobs", str(job.number))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
 
 from aiocoap import Code, Message
 
-from device.api import MAX_BODY, ExecRequest, SlotContent, SlotInfo, SlotList
+from device.api import MAX_BODY, ExecRequest, JitRequest, SlotContent, SlotInfo, SlotList
 from device.errors import MalformedRequest
 from device.execution import Executor, slot_empty
 from device.resource import Transfers
 from device.server.base import MapResource, answer, answer_format, body, numbers
 from device.storage.slots import StoredImage
 from device.transport import peer_host
-
-_OFFERED_LATER: Final = ("recompile", "shadow", "cycles")
-"""Wishes of a run request that no engine of this device can fulfil; not to have them is no wish."""
 
 
 class SlotsResource(MapResource):
@@ -98,13 +94,28 @@ class ExecResource(MapResource):
     async def render_post(self, request: Message) -> Message:
         """Run. A request without body asks for nothing special; a fault of the program is an answer."""
         content_format = answer_format(request)
-        asked = ExecRequest.from_map(wishes(body(request, default={})))
+        asked = ExecRequest.from_map(body(request, default={}))
         done = await self._executor.execute(self._number, asked, peer_host(request))
         return answer(done, content_format, Code.CHANGED)
 
 
-def wishes(asked: Any) -> Any:
-    """A run request without what it says that it does not want. What it does want stays, and is refused."""
-    if not isinstance(asked, Mapping):
-        return asked
-    return {key: value for key, value in asked.items() if not (key in _OFFERED_LATER and value is False)}
+class JitResource(MapResource):
+    """POST /slots/{n}/jit: have the program compiled, or its compiled code dropped."""
+
+    rt = "micro-bpf.jit"
+    max_body = 256
+
+    def __init__(
+        self, transfers: Transfers, number: int, info: Callable[[int], SlotInfo], executor: Executor
+    ) -> None:
+        super().__init__(transfers)
+        self._number = number
+        self._info = info
+        self._executor = executor
+
+    async def render_post(self, request: Message) -> Message:
+        """Do it; the answer is the slot as it is then."""
+        content_format = answer_format(request)
+        asked = JitRequest.from_map(body(request))
+        await self._executor.change_code(self._number, asked.action)
+        return answer(self._info(self._number), content_format, Code.CHANGED)

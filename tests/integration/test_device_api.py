@@ -34,7 +34,8 @@ from device.node import NodeLimits
 from device.server.bodies import decode
 from device.suit.identity import VENDOR_ID, class_id
 from device.transport import parse_url, request
-from device.vm.program import Outcome, Program, Run
+from device.vm.program import Engine, Outcome, Program, Run
+from device.vm.switch import SwitchEngine
 from tests.device_bench import SEVEN, SUM, WILD, ZERO_CALL, Bench, device, example
 
 GET, POST, PUT, DELETE, FETCH = Code.GET, Code.POST, Code.PUT, Code.DELETE, Code.FETCH
@@ -153,8 +154,8 @@ def test_nesting_to_the_last_level_is_refused_as_malformed() -> None:
 
 
 @pytest.mark.parametrize("field", ["recompile", "shadow", "cycles"])
-async def test_what_no_engine_can_do_is_refused_by_name(bench: Bench, field: str) -> None:
-    reply = await bench.execute(0, {field: True})
+async def test_what_an_engine_cannot_do_is_refused_by_name(bench: Bench, field: str) -> None:
+    reply = await bench.execute(0, {field: True, "engine": "interpreter"})
     assert (reply.code, reply.problem.where) == ("4.00", field)
 
 
@@ -279,7 +280,8 @@ async def test_links(bench: Bench) -> None:
     paths += [f"/suit/{name}" for name in ("trigger", "manifest", "pull", "version", "status")]
     paths += ["/suit/slot/active", "/suit/slot/inactive"]
     for slot in range(5):
-        paths += [f"/slots/{slot}", f"/slots/{slot}/exec", f"/slots/{slot}/image", f"/store/slots/{slot}"]
+        paths += [f"/slots/{slot}{below}" for below in ("", "/exec", "/image", "/jit")]
+        paths.append(f"/store/slots/{slot}")
     assert sorted(links) == sorted(paths)
     observable = {"/slots", "/jobs", "/store/global", "/log", "/suit/status"}
     observable |= {f"/slots/{slot}" for slot in range(5)} | {f"/store/slots/{slot}" for slot in range(5)}
@@ -380,9 +382,15 @@ WRONG = {
     "GET of the trigger": Wrong(GET, "/suit/trigger", "4.05", "method-not-allowed"),
     "FETCH": Wrong(FETCH, "/log", "4.05", "method-not-allowed"),
     "unknown field": exec_("4.00", "malformed", {"colour": "red"}),
-    "recompile": exec_("4.00", "malformed", {"recompile": True}),
-    "shadow": exec_("4.00", "malformed", {"shadow": True}),
-    "cycles": exec_("4.00", "malformed", {"cycles": True}),
+    "recompile": exec_("4.00", "malformed", {"recompile": True, "engine": "switch"}),
+    "shadow": exec_("4.00", "malformed", {"shadow": True, "engine": "interpreter"}),
+    "cycles": exec_("4.00", "malformed", {"cycles": True, "engine": "interpreter"}),
+    "cycles of a comparison": exec_("4.00", "malformed", {"cycles": True, "shadow": True}),
+    "bytecode that is needed": Wrong(
+        POST, "/slots/0/jit", "4.09", "bytecode-needed", {"action": "discard-bytecode"}
+    ),
+    "code of an empty slot": Wrong(POST, "/slots/3/jit", "4.09", "slot-empty", {"action": "compile"}),
+    "unknown action": Wrong(POST, "/slots/0/jit", "4.00", "malformed", {"action": "polish"}),
     "no boolean": exec_("4.00", "malformed", {"cycles": 0}),
     "wrong type": exec_("4.00", "malformed", {"budget": "many"}),
     "boolean for a number": exec_("4.00", "malformed", {"repeat": True}),
@@ -510,16 +518,15 @@ async def test_it_is_no_proxy(bench: Bench) -> None:
     assert answer.code.dotted == "5.05"
 
 
-class Broken:
-    name = "switch"
-
-    def run(self, program: Program, run: Run) -> Outcome:
-        raise KeyError("the inside of the device")
+def broken(_engine: Engine, _program: Program, _run: Run) -> Outcome:
+    raise KeyError("the inside of the device")
 
 
-async def test_a_bug_is_5_00_with_a_reference_and_no_more(bench: Bench, capfd: Any) -> None:
-    bench.node.executor.engines = {"switch": Broken()}
-    reply = await bench.execute(0)
+async def test_a_bug_is_5_00_with_a_reference_and_no_more(
+    bench: Bench, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SwitchEngine, "run", broken)
+    reply = await bench.execute(0, {"engine": "switch"})
     assert (reply.code, reply.problem.code) == ("5.00", "internal")
     reference = reply.problem.detail.split()[-1]
     assert b"inside" not in reply.message.payload
