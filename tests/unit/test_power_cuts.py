@@ -150,9 +150,10 @@ class Device:
     def __init__(self, path: Path, update: Update, pool: ShortRunPool, moments: Moments, lost: Any) -> None:
         self.state = StateDirectory(path, disk=VolatileDisk(moments, lost))
         self.slots = SlotTable(5, backing=self.state)
-        clock = BootClock()
+        self.clock = BootClock()
+        self.log = DeviceLog(self.clock)
         self.executor = Executor(
-            self.slots, MemoryStore(), pool, DeviceLog(clock), clock, slots=5, limits=RunLimits()
+            self.slots, MemoryStore(), pool, self.log, self.clock, slots=5, limits=RunLimits()
         )
         self._update, self._moments = update, moments
         self.installer = Installer(
