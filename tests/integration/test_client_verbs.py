@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -259,8 +260,7 @@ class TestLogs:
 
     def test_followed_live_until_interrupted(self, live: LiveFleet) -> None:
         live.add("one", "two")
-        process = started(live, "logs", "-f", "-d", "all", "-o", "json")
-        try:
+        with started(live, "logs", "-f", "-d", "all", "-o", "json") as process:
             deployed(live, "hello")
             live.client("exec", "-d", "two")
             seen: list[dict[str, Any]] = []
@@ -270,7 +270,6 @@ class TestLogs:
                 greeted = any("Hello from eBPF" in entry["result"]["text"] for entry in seen)
                 if greeted and {entry["device"] for entry in seen} == {"one", "two"}:
                     break
-        finally:
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=10)
         numbers = [entry["result"]["seq"] for entry in seen if entry["device"] == "two"]
@@ -279,13 +278,12 @@ class TestLogs:
         assert "Traceback" not in out + err
 
     def test_a_reader_that_has_seen_enough_ends_it_quietly(self, live: LiveFleet) -> None:
-        process = started(deployed(live.add("otter"), "hello"), "logs")
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.stderr is not None
-        with process.stderr:
+        with started(deployed(live.add("otter"), "hello"), "logs") as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.stderr is not None
             said = process.stderr.read()
-        assert process.wait(10) == 141
+            assert process.wait(10) == 141
         assert said == ""
 
 
@@ -437,15 +435,20 @@ class TestLocally:
         assert list(tmp_path.glob(".out.o*")) == []
 
 
-def started(live: LiveFleet, *arguments: str) -> subprocess.Popen[str]:
-    """The client as a process of its own."""
+@contextmanager
+def started(live: LiveFleet, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The client as a process of its own, which does not outlast the test."""
     environment = {**os.environ, "MICROBPF_SERVER": live.server, "MICROBPF_KEY": str(live.key)}
     environment.pop("MICROBPF_DEVICE", None)
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-u", "-m", "client", *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
