@@ -30,6 +30,8 @@ MAP_END: Final = EXTRA_BASE + MAX_EXTRA_REGIONS * EXTRA_STRIDE
 FRAME_SIZE: Final = 512
 MAX_FRAMES: Final = 8
 _STACK_WINDOW: Final = 0x20100000
+_PAGE_BITS: Final = 16
+"""Regions are looked for by the other bits of an address, so that their number costs nothing."""
 _EXTRA_BASES: Final = tuple(EXTRA_BASE + k * EXTRA_STRIDE for k in range(MAX_EXTRA_REGIONS))
 WINDOWS: Final = (
     RODATA_BASE,
@@ -101,11 +103,15 @@ class Stack(Region):
 class GuestMemory:
     """The regions of one run. Regions of length 0 do not exist."""
 
-    __slots__ = ("regions", "stack")
+    __slots__ = ("_pages", "regions", "stack")
 
     def __init__(self, regions: Sequence[Region], stack: Stack | None = None) -> None:
         self.stack = stack or Stack()
         self.regions: tuple[Region, ...] = (self.stack, *(region for region in regions if len(region.data)))
+        self._pages: dict[int, list[Region]] = {}
+        for region in self.regions:
+            for page in range(region.origin >> _PAGE_BITS, (region.end - 1 >> _PAGE_BITS) + 1):
+                self._pages.setdefault(page, []).append(region)
 
     def find(self, address: int, size: int, *, write: bool, access: str = "") -> tuple[Region, int]:
         """The region that holds [address, address + size) and the offset in its data.
@@ -113,7 +119,7 @@ class GuestMemory:
         Raises GuestFault ILLEGAL_MEM. `size` is at least 1; `access` words the fault ("load", "store"
         by default).
         """
-        for region in self.regions:
+        for region in self._pages.get(address >> _PAGE_BITS, ()):
             if region.base <= address and address + size <= region.end:
                 if write and not region.writable:
                     break

@@ -263,3 +263,26 @@ def test_a_short_string_in_a_large_region_copies_little() -> None:
         assert tracemalloc.get_traced_memory()[1] < 16_384
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        pytest.param(0x30000, "first", id="where two share 64 KiB"),
+        pytest.param(0x38000, "second", id="the other one"),
+        pytest.param(0x47FFC, "second", id="across a border"),
+        pytest.param(0x48000 - 4, "second", id="its end"),
+        pytest.param(0x37FFD, None, id="two that touch"),
+        pytest.param(0x48000, None, id="behind it"),
+        pytest.param(0xFFFFFFFC, None, id="the last bytes of all"),
+    ],
+)
+def test_regions_wherever_they_lie(address: int, name: str | None) -> None:
+    """Not only at the places of the map, which are 64 KiB apart."""
+    first = Region("first", 0x30000, bytearray(0x8000), writable=True)
+    memory = GuestMemory([first, Region("second", 0x38000, bytearray(0x10000), writable=True)])
+    if name is None:
+        with pytest.raises(GuestFault):
+            memory.find(address, 4, write=True)
+    else:
+        assert memory.find(address, 4, write=True)[0].name == name
