@@ -1,9 +1,9 @@
 """Updates of both formats as bytes, with what a device makes of them: for us, and for other implementations.
 
-`python -m tests.conformance.suit_cases` writes suit_vectors.json. The key is fixed and Ed25519 deterministic, so
-the bytes of a vector change only when what we emit does. The device is a native64 with five slots of 4096 bytes,
-all of them empty, sequence number 6, at most three components, envelopes of 2048 bytes, fetching from fd00::1
-alone.
+`python -m tests.conformance.suit_cases` writes suit_vectors.json. The key is fixed and Ed25519 deterministic,
+so the bytes of a vector change only when what we emit does. The device is a native64 with five slots of 4096
+bytes, all of them empty, sequence number 6, at most three components, envelopes of 2048 bytes, fetching from
+fd00::1 alone.
 """
 
 from __future__ import annotations

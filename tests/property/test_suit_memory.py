@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from tests.property.test_suit_mutations import Kind, check, resigned_commands, stranger
+from tests.property.test_suit_mutations import BOTH, Kind, Subject, check, resigned_commands, stranger
 
 WARM_UP, COUNT = 200, 800
 KEPT = 64 * 1024
@@ -15,16 +15,17 @@ KEPT = 64 * 1024
 
 
 @pytest.mark.parametrize("kind", [stranger, resigned_commands], ids=lambda kind: str(kind.__name__))
-def test_nothing_is_kept_of_what_was_refused(kind: Kind) -> None:
-    check(kind, WARM_UP)
+@BOTH
+def test_nothing_is_kept_of_what_was_refused(subject: Subject, kind: Kind) -> None:
+    check(kind, subject, WARM_UP)
     gc.collect()
     tracemalloc.start()
     try:
-        check(kind, WARM_UP)
+        check(kind, subject, WARM_UP)
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        check(kind, COUNT)
+        check(kind, subject, COUNT)
         gc.collect()
         after, peak = tracemalloc.get_traced_memory()
     finally:
