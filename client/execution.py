@@ -9,7 +9,7 @@ from typing import Any
 from client.debuginfo import DebugFiles
 from client.faults import ProgramFault, fault_lines, program_fault
 from client.remote import RemoteDevice
-from client.text import block, microseconds, quoted
+from client.text import block, microseconds, quoted, size
 from device.api import ExecAnswer, ExecRequest
 from device.errors import MicroBpfError
 
@@ -31,11 +31,18 @@ async def execute(device: RemoteDevice, slot: int, request: ExecRequest, debug: 
     answer = await device.execute(slot, request)
     if answer.fault is None:
         return Executed(slot, answer)
-    raise await _explained(device, slot, answer, debug)
+    raise await explained(device, slot, answer.fault, answer.to_map(), debug)
 
 
-async def _explained(device: RemoteDevice, slot: int, answer: ExecAnswer, debug: DebugFiles) -> ProgramFault:
-    fault = dict(answer.fault or {})
+async def explained(
+    device: RemoteDevice,
+    slot: int,
+    found: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    debug: DebugFiles,
+) -> ProgramFault:
+    """The error for a fault in `answer`, with the source line where the operator has it."""
+    fault = dict(found)
     if not fault.get("source"):
         try:
             held = await device.slot(slot)
@@ -43,7 +50,7 @@ async def _explained(device: RemoteDevice, slot: int, answer: ExecAnswer, debug:
             held = None
         if held is not None and held.digest is not None:
             fault = await debug.source_of(fault, held.digest, held.layout or "elf")
-    return program_fault(fault, {"slot": slot, **answer.to_map()})
+    return program_fault(fault, {"slot": slot, **answer})
 
 
 def answer_lines(executed: Executed | ExecAnswer) -> Iterator[str]:
@@ -68,7 +75,10 @@ def run_lines(answer: Mapping[str, Any]) -> Iterator[str]:
         {
             "result": None if result is None else f"{answer.get('r0_signed')}  ({result})",
             "engine": f"{answer.get('engine')}, {answer.get('instructions')} instructions",
+            "code": _code(answer),
             "time": f"{microseconds(times.get('run', 0))}{median}",
+            "cycles": None if answer.get("cycles") is None else f"{answer['cycles']} (estimate, Cortex-M4)",
+            "shadow": _shadow(answer.get("shadow")),
             "runs": answer["runs"] if answer.get("runs", 1) > 1 else None,
             "context": hexadecimal(answer.get("context")),
         }
@@ -78,6 +88,24 @@ def run_lines(answer: Mapping[str, Any]) -> Iterator[str]:
     if answer.get("output"):
         yield "output"
         yield from quoted(str(answer["output"]))
+
+
+def _code(answer: Mapping[str, Any]) -> str | None:
+    """How large compiled code is, and how long it took to make it, if it was made now."""
+    length = (answer.get("sizes") or {}).get("code", 0)
+    took = (answer.get("time_us") or {}).get("compile", 0)
+    if not length:
+        return None
+    return f"{size(length)}, compiled in {microseconds(took)}" if took else size(length)
+
+
+def _shadow(compared: Mapping[str, Any] | None) -> str | None:
+    if not compared:
+        return None
+    if compared.get("equal"):
+        return "compiled code does the same"
+    said = str(compared.get("difference", ""))
+    return said if compared.get("equal") is None else f"DIFFERENT: {said}"
 
 
 def hexadecimal(content: bytes | str | None, limit: int = 64) -> str | None:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from statistics import median
-from time import monotonic, perf_counter
+from statistics import median_low
+from time import monotonic
 from typing import Final
 
 from client.faults import program_fault
 from client.image import Packaged, with_lines
 from client.results import Outcome as Result
-from device import engines
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
+from device.engines import ENGINES, select
+from device.engines.runner import Ran, Runner, Wish
 from device.errors import MalformedRequest, MicroBpfError
 from device.peripherals import Signal, make_board
 from device.storage.stores import MemoryStore
 from device.vm import helpers
 from device.vm.faults import Fault
 from device.vm.profiles import UBPF, Profile, adapt
-from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control, Engine, Outcome
+from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, Control
 from device.vm.setup import check_sizes, set_up
 
 
@@ -71,6 +72,7 @@ class Bench:
     data: bytearray
     services: helpers.Services
     output: Output
+    runner: Runner
     profile: Profile = UBPF
 
     @classmethod
@@ -93,7 +95,8 @@ class Bench:
             board=make_board("native", clock.now_us, signals),
             sound_class=profile.sound_class,
         )
-        return cls(packaged, packaged.program.fresh_data(), services, output, profile)
+        runner = Runner(adapt(packaged.program, profile), ENGINES)
+        return cls(packaged, packaged.program.fresh_data(), services, output, runner, profile)
 
     async def run(self, request: ExecRequest) -> ExecAnswer:
         """Run as a device would (api.md, run request). Raises ProgramFault, and RequestError."""
@@ -113,28 +116,36 @@ class Bench:
             return Result(None, error=error)
 
     def _run(self, request: ExecRequest, control: Control) -> ExecAnswer:
-        engine = engines.select(request.engine)
-        times: list[float] = []
+        select(request.engine)
+        wish = Wish(request.engine, request.recompile, request.shadow, request.cycles)
+        wish.require_sense()
+        times: list[int] = []
+        compile_us = 0
         for _ in range(request.repeat):
             context = bytearray(request.context or b"")
             extra = [(bytearray(region.bytes), region.writable) for region in request.regions]
-            outcome, seconds = self._once(engine, request, control, context, extra)
-            times.append(seconds)
+            ran = self._once(wish, request, control, context, extra)
+            outcome, compile_us = ran.outcome, compile_us + ran.compile_us
+            times.append(ran.run_us)
             if outcome.fault is not None:
                 break
+            if wish.recompile:
+                wish = replace(wish, recompile=False, engine=ran.engine)
         answer = ExecAnswer(
-            engine=engine.name,
+            engine=ran.engine,
             instructions=outcome.instructions,
             runs=len(times),
             r0=None if outcome.r0 is None else hex64(outcome.r0),
             r0_signed=outcome.r0_signed,
             fault=None if outcome.fault is None else self._located(outcome.fault).to_map(),
-            time_us=ExecTimes(run=round(median(times) * 1_000_000)),
+            cycles=ran.cycles,
+            time_us=ExecTimes(compile=compile_us, run=median_low(times)),
             context=bytes(context) if request.context is not None else None,
             regions=tuple(bytes(content) for content, writable in extra if writable),
             output=self.output.content.decode("utf-8", "replace"),
             helpers=tuple(sorted(self._allowed(request))),
-            sizes=ExecSizes(image=len(self.packaged.image)),
+            sizes=ExecSizes(image=len(self.packaged.image), code=ran.code),
+            shadow=None if ran.compared is None else ran.compared.to_map(),
         )
         if answer.fault is not None:
             raise program_fault(answer.fault, answer.to_map())
@@ -142,15 +153,14 @@ class Bench:
 
     def _once(
         self,
-        engine: Engine,
+        wish: Wish,
         request: ExecRequest,
         control: Control,
         context: bytearray,
         extra: list[tuple[bytearray, bool]],
-    ) -> tuple[Outcome, float]:
-        program = adapt(self.packaged.program, self.profile)
+    ) -> Ran:
         run = set_up(
-            program,
+            self.runner.program,
             self.data,
             replace(self.services, pause=sleeper(control)),
             helpers.profile_helpers(self.profile),
@@ -162,9 +172,7 @@ class Bench:
             control=control,
             profile=self.profile,
         )
-        start = perf_counter()
-        outcome = engine.run(program, run)
-        return outcome, perf_counter() - start
+        return self.runner.once(run, wish)
 
     def _located(self, fault: Fault) -> Fault:
         """The fault with its place and number: debug information is read only when it is needed."""

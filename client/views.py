@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +94,21 @@ def _program(slot: SlotInfo) -> Iterator[str]:
     mean = "" if slot.mean_us is None else f"  mean {microseconds(slot.mean_us)}"
     helpers = f"  helpers {hex_ids(slot.helpers)}" if slot.helpers else ""
     yield f"   runs {slot.runs}  faults {slot.faults}{mean}{helpers}"
+    if slot.jit:
+        yield f"   jit {escape(_compiled(slot.jit))}"
     if slot.last_fault:
         yield f"   last fault: {escape(slot.last_fault.get('detail', slot.last_fault.get('code', '')))}"
+
+
+def _compiled(jit: Mapping[str, Any]) -> str:
+    """What a slot has of compiled code, in one line."""
+    if jit.get("quarantined"):
+        return "quarantined: it did not do what the interpreter does"
+    length, runs, times, took = (
+        value if isinstance(value := jit.get(key), int) else 0
+        for key in ("size", "runs", "compiles", "compile_us")
+    )
+    return f"{size(length)}  runs {runs}  compiled {times} time{'s' * (times != 1)} in {microseconds(took)}"
 
 
 def device_lines(info: DeviceInfo) -> list[str]:
@@ -137,6 +150,7 @@ def slot_lines(slot: SlotInfo) -> list[str]:
             "runs": slot.runs,
             "faults": slot.faults,
             "mean time": microseconds(slot.mean_us),
+            "jit": None if not slot.jit else _compiled(slot.jit),
             "last fault": None if not slot.last_fault else slot.last_fault.get("detail"),
         }
     )

@@ -16,6 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 BEST: Final = "auto"
 """Whoever runs the program chooses."""
 
+COMPILER: Final = "jit"
+
 
 class EngineType(click.ParamType):  # type: ignore[type-arg]  # takes none in click 8.2
     """The name of an engine, or `auto`. The engines are imported only when one of them is asked for."""
@@ -44,7 +46,7 @@ def _engines() -> click.Choice[str]:
 
 
 def exec_options(command: F) -> F:
-    """`--engine --context --region --helpers --budget --timeout --repeat`."""
+    """What runs it and how, what it is given, and its limits."""
     options = (
         click.option(
             "--engine",
@@ -52,6 +54,14 @@ def exec_options(command: F) -> F:
             default=BEST,
             show_default=True,
             help="What runs it.",
+        ),
+        click.option("--jit", is_flag=True, help="Run it compiled: --engine jit."),
+        click.option("--recompile", is_flag=True, help="Compile it anew."),
+        click.option(
+            "--shadow", is_flag=True, help="Interpret it, run it compiled on a copy, and compare everything."
+        ),
+        click.option(
+            "--cycles", is_flag=True, help="Estimate what the compiled code takes on a Cortex-M4 (slow)."
         ),
         click.option("--context", metavar="HEX", help="Bytes that r1 points to."),
         click.option(
@@ -90,6 +100,10 @@ def exec_options(command: F) -> F:
 def request_of(
     *,
     engine: Any,
+    jit: bool,
+    recompile: bool,
+    shadow: bool,
+    cycles: bool,
     context: str | None,
     regions: tuple[str, ...],
     helpers: str | None,
@@ -97,20 +111,27 @@ def request_of(
     timeout: float,
     repeat: int,
 ) -> ExecRequest:
-    """The request. Raises ConfigError for arguments that are none."""
+    """The request. Raises ConfigError for arguments that are none or contradict each other."""
     from client.arguments import helper_ids, hex_bytes, region
     from device.api import ExecRequest
     from device.errors import ConfigError, MalformedRequest
 
+    if jit and engine not in (BEST, COMPILER):
+        raise ConfigError(
+            f"--jit and --engine {engine} contradict each other", code="argument", where="--engine"
+        )
     try:
         return ExecRequest(
-            engine=engine,
+            engine=COMPILER if jit else engine,
             context=None if context is None else hex_bytes(context, "--context"),
             regions=tuple(region(text) for text in regions),
             helpers=helper_ids(helpers),
             budget=budget,
             timeout_ms=max(1, round(timeout * 1000)),
             repeat=repeat,
+            recompile=recompile,
+            shadow=shadow,
+            cycles=cycles,
         )
     except MalformedRequest as error:
         raise ConfigError(error.detail, code="argument", where=error.where, hint=error.hint) from error
