@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PLOTS  := $(VENV)/.plots
 
-.PHONY: install demo test check lint types test-docker nightly fuzz bench keys clean
+.PHONY: install demo test check lint types test-docker coverage nightly fuzz bench keys clean
 
 install: $(STAMP)
 
@@ -33,6 +33,15 @@ check: lint types test
 # Brings up docker-compose.yml and drives it; skipped, loudly, where no Docker engine runs.
 test-docker: $(STAMP)
 	$(BIN)/python -m pytest -m docker
+
+# Line and branch coverage of updates and storage, by the tests that are about them.
+UPDATES := $(wildcard tests/unit/test_suit*.py tests/property/test_suit*.py tests/integration/test_device_*.py) \
+	$(wildcard tests/*/test_storage.py tests/*/test_power_cuts.py tests/*/test_update_cancel.py) \
+	$(wildcard tests/*/test_client_keys.py tests/*/test_client_attack.py tests/*/test_install_fuzz.py) \
+	$(wildcard tests/*/test_refusal_classes.py)
+coverage: $(STAMP)
+	$(BIN)/python -m coverage run -m pytest $(UPDATES)
+	$(BIN)/python -m coverage report
 
 # The long forms of the fuzz tests.
 nightly: $(STAMP)

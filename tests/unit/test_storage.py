@@ -333,6 +333,34 @@ def test_the_name_is_kept(folder: Path) -> None:
     again.close()
 
 
+def test_a_folder_in_the_place_of_the_record_is_a_start_up_error(folder: Path) -> None:
+    (folder / "record").unlink()
+    (folder / "record").mkdir()
+    state = StateDirectory(folder)
+    with pytest.raises(ConfigError, match="the record cannot be read"):
+        state.load()
+    state.close()
+    state.close()  # once more does no harm
+
+
+def test_a_name_that_is_no_text_is_a_start_up_error(folder: Path) -> None:
+    (folder / "name").write_bytes(b"\xff")
+    state = StateDirectory(folder)
+    with pytest.raises(ConfigError, match="the name cannot be read"):
+        state.load_name()
+    state.close()
+
+
+def test_an_image_that_is_gone_empties_its_slot_and_is_reported(folder: Path) -> None:
+    (folder / "images" / OLD.digest.hex()).unlink()
+    said: list[str] = []
+    state = StateDirectory(folder, warn=said.append)
+    slots = SlotTable(backing=state)
+    state.close()
+    assert (slots.get(0), slots.sequence_number) == (None, 1)
+    assert "is gone" in said[0]
+
+
 class TestSlotTable:
     @pytest.mark.parametrize(
         ("slot", "size", "number"),

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from device.errors import (
     Conflict,
     LoadError,
+    MalformedRequest,
     MicroBpfError,
     RemoteError,
     StorageError,
@@ -231,6 +232,12 @@ REFUSALS: dict[str, tuple[Callable[[Bench], object], str, int, int]] = {
         -8,
         2,
     ),
+    "an answer that is none": (
+        lambda b: b.files.update({IMAGE_URL: MalformedRequest("no answer to a GET")}),
+        "TRANSPORT",
+        -6,
+        2,
+    ),
     "a job": (lambda b: b.jobs.add(2), "SLOT_BUSY", -50, 1),
     "full disk": (lambda b: setattr(b.disk, "full", True), "STORAGE", -50, 2),
 }
@@ -313,6 +320,27 @@ async def test_the_same_update_twice_is_a_rollback(bench: Bench) -> None:
     await bench.update()
     assert (await bench.update()).result == "ROLLBACK"
     assert bench.slots.sequence_number == 7
+
+
+@pytest.mark.parametrize("url", ["", "http://[fd00::1]/m", "coap://[fd00::1::]/m", "coap://[fd00::1]/../m"])
+async def test_what_is_no_url_is_not_even_asked(bench: Bench, url: str) -> None:
+    status = await bench.installer.update_from(url)
+    assert (status.result, status.where, bench.asked) == ("URI_FORBIDDEN", "manifest URL", [])
+
+
+async def test_a_slot_that_does_not_hold_what_was_stored_is_no_success(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read back counts, not what was written (P4)."""
+    commit = bench.slots.commit
+
+    def forgetful(changes: Mapping[int, StoredImage], number: int) -> None:
+        damaged = {slot: replace_fields(image, image=b"damaged") for slot, image in changes.items()}
+        commit(damaged, number)
+
+    monkeypatch.setattr(bench.slots, "commit", forgetful)
+    status = await bench.update()
+    assert (status.result, status.where) == ("STORAGE", "validate")
 
 
 async def test_a_foreign_host_is_not_even_asked(bench: Bench) -> None:
