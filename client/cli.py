@@ -25,6 +25,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "publish": ("signing", "Sign, and put image and manifest onto the file server."),
     "deploy": ("deploy", "Build, sign, publish and install a program."),
     "exec": ("execute", "Run the program of a slot and print its result."),
+    "jobs": ("jobs", "List long-running programs, or show one."),
+    "kill": ("jobs", "Stop long-running programs."),
     "devices": ("look", "List the devices in the directory, and whether they answer."),
     "ps": ("look", "List the programs in the slots."),
     "show": ("look", "Show a device, or one of its slots."),

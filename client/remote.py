@@ -15,6 +15,9 @@ from device.api import (
     DeviceInfo,
     ExecAnswer,
     ExecRequest,
+    JobInfo,
+    JobList,
+    JobRequest,
     LogPage,
     Message,
     SlotContent,
@@ -68,6 +71,27 @@ class RemoteDevice:
         answer = await self.connection.ask(POST, url, request.to_map(), timeout_s=deadline)
         return self._read(ExecAnswer, answer, url)
 
+    async def start_job(self, request: JobRequest) -> JobInfo:
+        """POST /jobs."""
+        url = self.target.url("/jobs")
+        return self._read(JobInfo, await self.connection.ask(POST, url, request.to_map()), url)
+
+    async def jobs(self) -> JobList:
+        """GET /jobs."""
+        return await self._get("/jobs", JobList)
+
+    async def job(self, number: int) -> JobInfo:
+        """GET /jobs/{id}."""
+        return await self._get(f"/jobs/{number}", JobInfo)
+
+    def follow_job(self, number: int) -> AsyncGenerator[JobInfo, None]:
+        """A job, now and at every change of its state (Observe)."""
+        return self._follow(f"/jobs/{number}", JobInfo)
+
+    async def end_job(self, number: int) -> None:
+        """DELETE /jobs/{id}; returns when it has stopped."""
+        await self.connection.ask(DELETE, self.target.url(f"/jobs/{number}"))
+
     async def store(self, slot: int | None = None) -> StoreListing:
         """GET /store/global, or the local store of a slot."""
         return await self._get(_store_path(slot), StoreListing)
@@ -80,12 +104,9 @@ class RemoteDevice:
         """GET /log from line `since` on."""
         return await self._get(f"/log?since={since}", LogPage)
 
-    async def follow_log(self, since: int) -> AsyncGenerator[LogPage, None]:
+    def follow_log(self, since: int) -> AsyncGenerator[LogPage, None]:
         """The log from line `since` on, now and whenever it grows (Observe)."""
-        url = self.target.url(f"/log?since={since}")
-        async with aclosing(self.connection.observe(url)) as answers:
-            async for answer in answers:
-                yield self._read(LogPage, answer, url)
+        return self._follow(f"/log?since={since}", LogPage)
 
     async def trigger(self, url: str) -> None:
         """POST /suit/trigger: fetch and apply the manifest at `url`."""
@@ -104,6 +125,12 @@ class RemoteDevice:
     async def _get(self, path: str, kind: type[M]) -> M:
         url = self.target.url(path)
         return self._read(kind, await self.connection.ask(GET, url), url)
+
+    async def _follow(self, path: str, kind: type[M]) -> AsyncGenerator[M, None]:
+        url = self.target.url(path)
+        async with aclosing(self.connection.observe(url)) as answers:
+            async for answer in answers:
+                yield self._read(kind, answer, url)
 
     def _read(self, kind: type[M], answer: Any, url: str) -> M:
         try:

@@ -16,3 +16,6 @@ LAYOUTS: Final = ("elf", "text", "femto", "sming", "extended")
 
 PROFILES: Final = ("ubpf", "femto", "sming", "riot2020")
 """The virtual machines that images are written for, by name (programs.md section 7)."""
+
+METHODS: Final = ("GET", "POST", "PUT", "DELETE", "FETCH", "PATCH", "iPATCH")
+"""The methods of CoAP (RFC 7252, RFC 8132)."""

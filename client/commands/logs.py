@@ -9,7 +9,7 @@ import click
 
 from client.commands.options import device_options, framed, output_options, timeout_option, with_devices
 from client.escape import escape
-from client.results import Outcome
+from client.results import Outcome, worst
 from client.ui import Ui
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def logs_command(
             else:
                 show(await logs.read(device, since))
 
-        outcomes = await for_each(targets, one, limit=len(targets))
-        failed = [outcome for outcome in outcomes if not outcome.ok]
-        for outcome in failed:
-            ui.stream(outcome, lambda _: ())
-        return max((int(outcome.exit) for outcome in failed), default=0)
+        def ended(_target: Target, outcome: Outcome[None]) -> None:
+            # At once: with -f the others go on until somebody interrupts them.
+            if not outcome.ok:
+                ui.stream(outcome, lambda _: ())
+
+        outcomes = await for_each(targets, one, on_done=ended, limit=len(targets))
+        return int(worst(outcomes))
 
     return with_devices(ui, devices, server, timeout, action)
 
