@@ -6,6 +6,7 @@ limits before anybody else sees it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -25,8 +26,28 @@ MAX_SEQUENCE: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
+class SignedImage:
+    """An image of a manifest: its slot, its bytes, and its name on the file server."""
+
+    slot: int
+    image: bytes
+    digest: bytes
+    name: str
+
+    def to_map(self) -> dict[str, Any]:
+        """What JSON shows."""
+        return {
+            "slot": self.slot,
+            "image": self.name,
+            "digest": self.digest.hex(),
+            "tag": self.digest.hex()[:8],
+            "size": len(self.image),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
-    """An image with the manifest that lets it into one slot of one board."""
+    """An image with the manifest that lets it into one slot of one board; `also` are further images of it."""
 
     slot: int
     sequence_number: int
@@ -38,6 +59,12 @@ class Signed:
     manifest_name: str
     envelope: bytes
     terms: Terms = field(default_factory=Terms)
+    also: tuple[SignedImage, ...] = ()
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """All images by their names."""
+        return {self.image_name: self.image, **{one.name: one.image for one in self.also}}
 
     @property
     def image_url(self) -> str:
@@ -75,6 +102,7 @@ class Signed:
             "manifest_size": len(self.envelope),
             "suit": self.terms.suit,
             "capabilities": self.terms.capabilities.to_map() if self.terms.capabilities.given else None,
+            "also": [one.to_map() for one in self.also],
         }
 
 
@@ -88,14 +116,21 @@ def sign(
     signer: Signer,
     uri: str | None = None,
     terms: Terms | None = None,
+    also: Sequence[tuple[int, Packaged]] = (),
 ) -> Signed:
-    """Sign an image for one slot of one board. `uri` stands in for the image's usual URL.
+    """Sign an image for one slot of one board, and others for others. `uri` stands in for its usual URL.
+
+    The capabilities of `terms` are granted to all of them.
 
     Raises ConfigError for a number that no manifest can hold.
     """
     check_sequence(sequence_number)
     terms = terms or Terms()
-    image_name = f"program-{slot}-{sequence_number}-{packaged.tag}.bin"
+    named = [
+        SignedImage(number, one.image, one.digest, f"program-{number}-{sequence_number}-{one.tag}.bin")
+        for number, one in ((slot, packaged), *also)
+    ]
+    image_name = named[0].name
     description = build.Description(
         board=board,
         slot=slot,
@@ -104,6 +139,10 @@ def sign(
         image=packaged.image,
         capabilities=terms.capabilities,
         profile=terms.wire,
+        further=tuple(
+            build.Image(one.slot, f"{fetch_base}/{one.name}", one.image, terms.capabilities)
+            for one in named[1:]
+        ),
     )
     manifest = build.build_manifest(description)
     digest = sha256(cbor2.dumps(manifest)).hexdigest()
@@ -118,6 +157,7 @@ def sign(
         manifest_name=f"suit_manifest{slot}-{sequence_number}-{digest[:8]}.signed",
         envelope=build.sign_manifest(manifest, signer.private_keys, terms.wire),
         terms=terms,
+        also=tuple(named[1:]),
     )
 
 
@@ -132,7 +172,7 @@ def check_sequence(number: int) -> None:
 def planned_state(info: DeviceInfo) -> plan.DeviceState:
     """What a device says of itself, as far as a plan depends on it.
 
-    Its list of hosts and the maxima of its capabilities it keeps to itself.
+    Its list of hosts, the maxima of its capabilities and how many components it takes it keeps to itself.
     """
     return plan.DeviceState(
         identity=Identity(info.vendor_id, info.class_id),
@@ -140,6 +180,7 @@ def planned_state(info: DeviceInfo) -> plan.DeviceState:
         slots=info.slots,
         slot_size=info.slot_size,
         allowed_hosts=None,
+        max_components=info.slots,
         maximum=usual_maximum(*info.profiles[:1], store=2**32 - 1),
     )
 
@@ -152,6 +193,7 @@ def usual_state(board: str) -> plan.DeviceState:
         slots=5,
         slot_size=4096,
         allowed_hosts=None,
+        max_components=5,
         maximum=usual_maximum(),
     )
 

@@ -31,7 +31,10 @@ UNKNOWN_SRV: Final = "is not in the directory: it is told to fetch from"
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What to deploy where. Without `selectors` the only registered device is meant."""
+    """What to deploy where. Without `selectors` the only registered device is meant.
+
+    `also` are further programs by slot, which one manifest installs together with the first.
+    """
 
     file: Path
     selectors: Sequence[str] = ()
@@ -44,6 +47,7 @@ class Deployment:
     deadline_s: float = DEADLINE_S
     cache: Path | None = None
     terms: Terms = field(default_factory=Terms)
+    also: Sequence[tuple[int, Path]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,9 @@ async def deploy_file(
     steps: list[Step] = []
     recording = replace(publisher, on_step=recorder(steps, publisher.on_step))
     packaged, (targets, known) = await both(_prepare(recording, what, built), _ask(recording, what, watcher))
-    keeping = asyncio.create_task(_keep_debug(publisher, what, packaged, known))
+    also = [(slot, await _prepare(recording, replace(what, file=file), None)) for slot, file in what.also]
+    every = [packaged, *(one for _, one in also)]
+    keeping = asyncio.create_task(_keep_debug(publisher, what, every, known))
     order = Order(
         packaged,
         slot=what.slot,
@@ -83,6 +89,7 @@ async def deploy_file(
         board=what.board,
         alias=what.alias,
         terms=what.terms,
+        also=tuple(also),
     )
     try:
         outcomes = await deploy(
@@ -100,12 +107,13 @@ async def deploy_file(
 
 
 async def _keep_debug(
-    publisher: Publisher, what: Deployment, packaged: Packaged, known: Sequence[Outcome[Recipient]]
+    publisher: Publisher, what: Deployment, packaged: Sequence[Packaged], known: Sequence[Outcome[Recipient]]
 ) -> None:
     """Keep the debug information, unless there is nobody to run the program: then nothing is published."""
     if any(outcome.ok for outcome in known):
         debug = DebugFiles(what.cache, publisher.connection, publisher.server)
-        await debug.keep(packaged.image, packaged.object, on_note=publisher.on_note)
+        for one in packaged:
+            await debug.keep(one.image, one.object, on_note=publisher.on_note)
 
 
 async def _prepare(publisher: Publisher, what: Deployment, built: Awaitable[bytes] | None) -> Packaged:

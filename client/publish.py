@@ -68,7 +68,7 @@ async def publish(
     connection: Connection, server: str, releases: Sequence[Signed], *, on_step: OnStep = ignore_step
 ) -> None:
     """Put images and manifests onto the file server, images first. Raises as `put_new` does."""
-    images = {release.image_name: release.image for release in releases}
+    images = {name: image for release in releases for name, image in release.files.items()}
     for name, image in images.items():
         with timed(on_step, "publish") as step:
             fresh = await put_new(connection, server, name, image)

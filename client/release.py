@@ -38,7 +38,8 @@ class Order:
 
     `sequence_number` None is one more than the recipients' highest, `fetch_base` None each one's own `srv`,
     `board` None each one's own, `uri` the image's URL where it is not the usual one, `alias` whether the
-    original tools' name is written, `terms` the format and what the program is granted.
+    original tools' name is written, `terms` the format and what the program is granted, `also` further images
+    by slot.
     """
 
     packaged: Packaged
@@ -50,6 +51,7 @@ class Order:
     alias: bool = True
     publish: bool = True
     terms: Terms = field(default_factory=Terms)
+    also: tuple[tuple[int, Packaged], ...] = ()
 
 
 async def release(publisher: Publisher, order: Order, recipients: Sequence[Recipient]) -> dict[str, Signed]:
@@ -127,6 +129,7 @@ def _sign(
             signer=publisher.signer,
             uri=order.uri,
             terms=order.terms,
+            also=order.also,
         )
         for state in {planned_state(info) for info in infos} or {usual_state(board)}:
             rehearse(made, state, publisher.signer)

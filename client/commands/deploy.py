@@ -17,6 +17,7 @@ from client.commands.options import connect, device_options, framed, output_opti
 from client.commands.signing import (
     IMAGE,
     TermsGiven,
+    also_of,
     key_options,
     release_options,
     sequence_of,
@@ -68,6 +69,7 @@ def deploy_command(
     board: str | None,
     no_alias: bool,
     wait: float,
+    also: tuple[str, ...],
     terms: TermsGiven,
     keys: tuple[str, ...],
     pass_file: Path | None,
@@ -105,6 +107,7 @@ def deploy_command(
             deadline_s=wait,
             cache=cache_home(os.environ) / "debug",
             terms=terms.read(),
+            also=also_of(also, slot),
         )
         signer = signer_of(keys, pass_file)
         outcomes = loop.run(ui, _deploy(ui, what, signer, base_url(server), timeout, building, steps))

@@ -14,6 +14,7 @@ import click
 
 from client.commands import loop
 from client.commands.options import (
+    SLOTS,
     connect,
     device_options,
     framed,
@@ -111,8 +112,14 @@ def terms_options(command: Any) -> Any:
 
 
 def release_options(command: Any) -> Any:
-    """`--slot --seq --fetch-base --layout`, and the terms."""
+    """`--slot --also --seq --fetch-base --layout`, and the terms."""
     command = layout_option(terms_options(command))
+    command = click.option(
+        "--also",
+        metavar="SLOT=FILE",
+        multiple=True,
+        help="Another program for another slot, in the same manifest: all are installed, or none.",
+    )(command)
     command = click.option(
         "--fetch-base",
         metavar="URL",
@@ -163,6 +170,24 @@ def ask_passphrase(text: str, *, confirm: bool = False) -> bytes:
             raise KeyboardInterrupt from None
         raise nobody from None
     return said.encode()
+
+
+def also_of(texts: tuple[str, ...], slot: int) -> list[tuple[int, Path]]:
+    """`--also SLOT=FILE`: the slots with their files. Raises ConfigError."""
+    from client.arguments import number
+    from device.errors import ConfigError
+
+    found: list[tuple[int, Path]] = []
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not equals or not Path(file).is_file():
+            problem = f"there is no file {file!r}" if equals else f"{text!r} names no slot"
+            raise ConfigError(problem, code="argument", where="--also", hint="SLOT=FILE, such as 1=prog.o")
+        found.append((number(name, "--also"), Path(file)))
+    slots = [slot, *(other for other, _ in found)]
+    if len(set(slots)) != len(slots) or not all(0 <= other < SLOTS for other in slots):
+        raise ConfigError("each program needs a slot of its own", code="argument", where="--also")
+    return found
 
 
 def sequence_of(text: str | None) -> int | None:
@@ -244,7 +269,8 @@ def sign_command(ui: Ui, file: Path, uri: str | None, to: Path | None, **options
     for release, manifest in zip(signed, _places(to, signed), strict=True):
         image = manifest.parent / release.image_name
         write(manifest, release.envelope)
-        write(image, release.image)
+        for name, content in release.files.items():
+            write(manifest.parent / name, content)
         results.append({**release.to_map(), "manifest_file": str(manifest), "image_file": str(image)})
     return ui.finish([Outcome(None, result) for result in results], _signed_lines)
 
@@ -294,6 +320,8 @@ def _signed_lines(release: dict[str, Any]) -> list[str]:
         "image_file",
     )
     lines = {name.replace("_", " "): release.get(name) for name in shown}
+    if release["also"]:
+        lines["also"] = ", ".join(f"slot {one['slot']} {one['tag']}" for one in release["also"])
     return block({**lines, "size": f"{size(release['size'])} + {size(release['manifest_size'])}"})
 
 
@@ -306,6 +334,7 @@ async def _release(
     fetch_base: str | None,
     layout: str | None,
     board: str | None,
+    also: tuple[str, ...],
     terms: TermsGiven,
     keys: tuple[str, ...],
     pass_file: Path | None,
@@ -326,11 +355,12 @@ async def _release(
     from client.release import Order, Publisher
 
     number = sequence_of(seq)
-    agreed = terms.read()
+    agreed, further = terms.read(), also_of(also, slot)
     signer = signer_of(keys, pass_file)
-    packaged = prepare(
-        file, layout, allowed=agreed.capabilities.helpers, profile=agreed.profile, on_step=ui.step
-    )
+    packaged, *others = [
+        prepare(one, layout, allowed=agreed.capabilities.helpers, profile=agreed.profile, on_step=ui.step)
+        for one in (file, *(path for _, path in further))
+    ]
     order = Order(
         packaged,
         slot=slot,
@@ -340,6 +370,7 @@ async def _release(
         alias=alias,
         publish=publish,
         terms=agreed,
+        also=tuple(zip((number for number, _ in further), others, strict=True)),
     )
     async with connect(timeout) as connection:
         publisher = Publisher(connection, base_url(server), signer, ui.step, ui.note)
