@@ -215,7 +215,7 @@ class Node:
         site = DeviceSite(
             transfers,
             Parts(
-                board=self.config.board,
+                board=self.board,
                 slots=self.config.slots,
                 envelope=limits.envelope,
                 executor=self.executor,
@@ -232,6 +232,7 @@ class Node:
         self.executor.on_change = site.slot_changed
         self.executor.on_job = site.job_changed
         self._updates.on_change = site.update_changed
+        self._stack.callback(site.close)
         return site
 
     def _allowed_hosts(self) -> tuple[str, ...]:

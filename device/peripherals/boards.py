@@ -12,13 +12,13 @@ from typing import Final
 from device.errors import ConfigError, PeripheralError
 from device.peripherals import analog
 from device.peripherals.board import Board
-from device.peripherals.gpio import PINS, PORTS
+from device.peripherals.gpio import PINS, PORTS, pin_of
 from device.peripherals.saul import SaulClass, SaulDevice, SaulRegistry, Unit
 from device.peripherals.signals import Constant, Signal
 
 BUTTON: Final = (2, 13)
 
-_TARGET: Final = re.compile(r"(saul|adc):(\d{1,3})|pin:([A-Pa-p])(\d{1,2})|pin:(\d{1,2})/(\d{1,2})")
+_TARGET: Final = re.compile(r"(saul|adc):([0-9]{1,3})|pin:(.{1,5})")
 
 
 def make_board(
@@ -41,20 +41,18 @@ def make_board(
 def connect(board: Board, target: str, signal: Signal) -> None:
     """Have an input of a board follow a signal. Raises ConfigError when there is no such input."""
     match = _TARGET.fullmatch(target.strip())
-    if match is None:
+    pin = pin_of(match[3]) if match and match[3] else None
+    if match is None or (match[3] and pin is None):
         raise ConfigError(
             f"{target[:40]!r} is no input", code="signal", where="--signal", hint="saul:N, adc:N or pin:C13"
         )
-    kind, number, letter, pin, port, pin_number = match.groups()
     try:
-        if kind == "saul":
-            board.connect_saul(int(number), signal)
-        elif kind == "adc":
-            board.connect_analog(int(number), signal)
-        elif letter:
-            board.gpio.connect(ord(letter.upper()) - ord("A"), int(pin), signal)
+        if pin is not None:
+            board.gpio.connect(*pin, signal)
+        elif match[1] == "saul":
+            board.connect_saul(int(match[2]), signal)
         else:
-            board.gpio.connect(int(port), int(pin_number), signal)
+            board.connect_analog(int(match[2]), signal)
     except PeripheralError as error:
         hint = f"{len(board.saul.devices)} SAUL devices, {PORTS} ports of {PINS} pins"
         raise ConfigError(error.detail, code="signal", where="--signal", hint=hint) from error

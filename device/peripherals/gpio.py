@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
@@ -15,6 +16,8 @@ PINS: Final = 16
 ENODEV: Final = 19
 
 Mode = Literal["in", "out"]
+
+_NAME: Final = re.compile(r"(?:([A-Pa-p])|([0-9]{1,2})/)([0-9]{1,2})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,15 @@ class PinState:
 def pin_name(port: int, pin: int) -> str:
     """`C13` for port 2, pin 13."""
     return f"{chr(ord('A') + port)}{pin}"
+
+
+def pin_of(name: str) -> tuple[int, int] | None:
+    """Port and pin of `C13` or `2/13`, whether or not there is such a pin; None for what names none."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    letter, port, pin = match.groups()
+    return (ord(letter.upper()) - ord("A") if letter else int(port)), int(pin)
 
 
 class Gpio:

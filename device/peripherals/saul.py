@@ -126,8 +126,11 @@ class SaulRegistry:
         return self.get(index).write(values)
 
     def connect(self, index: int, signal: Signal | None) -> None:
-        """Give a sensor an input of its own; None takes it away. Raises PeripheralError for actuators."""
+        """Give a sensor an input of its own; None takes it away. Raises PeripheralError for actuators.
+
+        An actuator can only be made to fail, and to fail no more.
+        """
         device = self.get(index)
-        if device.writable and not isinstance(signal, Failing):
+        if device.writable and signal is not None and not isinstance(signal, Failing):
             raise PeripheralError(f"{device.name} is no sensor", errno=ENOTSUP, code="not-a-sensor")
         device.signal = signal

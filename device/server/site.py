@@ -10,7 +10,9 @@ from device.api import DeviceInfo, SlotInfo
 from device.errors import NotFound
 from device.execution import Executor
 from device.log import DeviceLog
+from device.peripherals import Board
 from device.resource import BoundedResource, BoundedSite, SourceCheck, Transfers, WellKnownCore
+from device.server.board import BoardResource, SaulDeviceResource, SaulResource, no_saul
 from device.server.identity import ConstantText, DeviceResource
 from device.server.jobs import JobResource, JobsResource, job_number
 from device.server.log import LogResource
@@ -19,6 +21,7 @@ from device.server.slots import ExecResource, ImageResource, JitResource, SlotRe
 from device.server.stores import StoreResource
 from device.server.suit import ManifestResource, StatusResource, TriggerResource, VersionResource
 from device.server.updates import Updates
+from device.server.watch import BoardWatch
 from device.storage.slots import StoredImage
 from device.storage.stores import MemoryStore
 
@@ -27,7 +30,7 @@ from device.storage.stores import MemoryStore
 class Parts:
     """What the resources of a device need of it."""
 
-    board: str
+    board: Board
     slots: int
     envelope: int
     executor: Executor
@@ -55,8 +58,13 @@ class DeviceSite(BoundedSite):
         self._watched: dict[int, JobResource] = {}
         self._status = StatusResource(transfers, parts.updates.status)
         self._add_device()
+        self._add_board()
         self._add_slots()
         self._add_suit()
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._watch.stop()
 
     def slot_changed(self, number: int) -> None:
         """Something about a slot is different: its program, its counters, whether it runs; its stores too."""
@@ -87,6 +95,8 @@ class DeviceSite(BoundedSite):
         except NotFound:
             if len(path) == 2 and path[0] == "jobs":
                 return self._job(job_number(path[1]))
+            if len(path) == 2 and path[0] == "saul":
+                raise no_saul(path[1], len(self._saul)) from None
             slots = path[1:] if path[:1] == ("store",) else path
             if len(slots) > 1 and slots[0] == "slots" and slots[1].isdecimal():
                 last = self._parts.slots - 1
@@ -112,8 +122,32 @@ class DeviceSite(BoundedSite):
         parts, transfers = self._parts, self.transfers
         self._put("device", DeviceResource(transfers, parts.info))
         self._put("log", LogResource(transfers, parts.log, asyncio.get_running_loop()))
-        self._put("riot/board", ConstantText(transfers, parts.board, "riot.board"))
+        self._put("riot/board", ConstantText(transfers, parts.board.name, "riot.board"))
         self._put(".well-known/core", WellKnownCore(transfers, self.get_resources_as_linkheader))
+
+    def _add_board(self) -> None:
+        board, transfers = self._parts.board, self.transfers
+        self._board = BoardResource(transfers, board, self._begin_watch)
+        self._registry = SaulResource(transfers, board, self._begin_watch)
+        self._saul = [
+            SaulDeviceResource(transfers, board, index, self._begin_watch)
+            for index in range(len(board.saul.devices))
+        ]
+        self._watch = BoardWatch(board, self._is_watched, self._board.updated_state, self._saul_changed)
+        self._put("board", self._board)
+        self._put("saul", self._registry)
+        for index, device in enumerate(self._saul):
+            self._put(f"saul/{index}", device)
+
+    def _begin_watch(self) -> None:
+        self._watch.begin()
+
+    def _is_watched(self) -> bool:
+        return any(resource.observers for resource in (self._board, self._registry, *self._saul))
+
+    def _saul_changed(self, index: int) -> None:
+        self._registry.updated_state()
+        self._saul[index].updated_state()
 
     def _add_slots(self) -> None:
         parts, transfers = self._parts, self.transfers
