@@ -471,7 +471,7 @@ class UpdateStatus(Message):
 
 @dataclass(frozen=True, slots=True)
 class SaulInfo(Message):
-    """GET /saul/{i}; `class` is profile `ubpf`'s number. A device that fails has a `problem`, and no `values`."""
+    """GET /saul/{i}; `class` is profile `ubpf`'s number. One that fails has a `problem`, no `values`."""
 
     OMIT_NONE = frozenset({"problem"})
 
