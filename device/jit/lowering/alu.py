@@ -127,6 +127,13 @@ class AluWriter:
         if self._wants_high and (self._width == _WORD or self._zero_high):
             self._o.write(self._dst, True, 0, T0)
 
+    def _stay(self) -> None:
+        """The result is what dst was, or its low half."""
+        self._o.keep(self._dst, False, T0)
+        if self._computes_high():
+            self._o.keep(self._dst, True, T0)
+        self._clear_high()
+
     # Operations
 
     def _add(self) -> None:
@@ -174,6 +181,7 @@ class AluWriter:
     def _logic_half(self, op: Alu, high: bool) -> None:
         constant, neutral = self._b_constant(high), MASK32 if op == Alu.AND else 0
         if constant == neutral and self._dst_is_home(high):
+            self._o.keep(self._dst, high, T0)
             return
         if constant == 0 and op == Alu.AND:
             self._o.write(self._dst, high, 0, T0)
@@ -308,12 +316,14 @@ class AluWriter:
 
     def _cut(self) -> None:
         if self._sem is Sem.LE64:
-            self._clear_high()
+            self._stay()
             return
         if self._sem is Sem.LE16:
             low = self._target(False, T0)
             self._asm.emit(extend(Extend.UXTH, low, self._a(False, T0)))
             self._done(False, low)
+        else:
+            self._o.keep(self._dst, False, T0)
         self._o.write(self._dst, True, 0, T0)
 
     # Shifts
@@ -328,7 +338,7 @@ class AluWriter:
     def _shift_by(self, count: int) -> None:
         op = _SHIFTS[self._sem]
         if count == 0:
-            self._clear_high()
+            self._stay()
             return
         if self._width == _WORD or (op == Shift.LSL and not self._computes_high()):
             if count >= _WORD:

@@ -307,17 +307,40 @@ class MemoryWriter:
         return Address(T0, 0)
 
 
+_TESTED_IN_TURN: Final = 4
+"""Places that are tested one behind the other; more are halved first."""
+
+
 def checker(asm: Assembler, label: Label, places: Sequence[Place | None], size: int, *, write: bool) -> None:
     """The routine that tests the address in T0 against all regions: HI when `size` bytes fit in none.
 
     T3 is where the stack's active part begins; T2 is lost.
     """
     asm.bind(label)
-    ordered = sorted(range(len(places)), key=lambda number: number != STACK_PLACE)  # T3 is free behind it
-    for number in ordered:
-        place = places[number]
-        if place is None or (write and not place.writable) or place.end - place.start < size:
-            continue
+    refused = asm.label()
+    fitting = [
+        (number, place)
+        for number, place in enumerate(places)
+        if place is not None and not (write and not place.writable) and place.end - place.start >= size
+    ]
+    _search(asm, fitting, size, refused)
+    asm.bind(refused)
+    asm.emit(*load_constant(T2, 1), compare_imm(Compare.CMP, T2, 0), bx(R.LR))
+
+
+def _search(asm: Assembler, places: Sequence[tuple[int, Place]], size: int, refused: Label) -> None:
+    """Return with LS from the place that holds the address, else go on at `refused` or behind this."""
+    if len(places) > _TESTED_IN_TURN:
+        middle = len(places) // 2
+        above = asm.label()
+        asm.emit(*load_constant(T2, places[middle][1].start), compare(Compare.CMP, T0, T2))
+        asm.jump_if(Cond.HS, above)
+        _search(asm, places[:middle], size, refused)
+        asm.jump(refused)
+        asm.bind(above)
+        _search(asm, places[middle:], size, refused)
+        return
+    for number, place in sorted(places, key=lambda item: item[0] != STACK_PLACE):  # T3 is free behind it
         further = asm.label()
         if number == STACK_PLACE:
             asm.emit(compare(Compare.CMP, T0, T3))
@@ -328,4 +351,3 @@ def checker(asm: Assembler, label: Label, places: Sequence[Place | None], size: 
             asm.emit(*load_constant(T3, place.end - place.start - size), compare(Compare.CMP, T2, T3))
         asm.if_then(Cond.LS, [bx(R.LR)])
         asm.bind(further)
-    asm.emit(*load_constant(T2, 1), compare_imm(Compare.CMP, T2, 0), bx(R.LR))

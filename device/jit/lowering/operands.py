@@ -87,6 +87,17 @@ class Operands:
         elif home.number != holder:
             self.asm.emit(mov(home.number, holder))
 
+    def keep(self, register: int, high: bool, scratch: int) -> None:
+        """Have the half be at home that the step leaves as it is.
+
+        It may not be: after a move that was left out, or a high half that could only be zero (homes.refine).
+        """
+        moved = self.alias is not None and self.alias[0] == register
+        if self.wants(register, high) and (moved or (high and self.constant(register, high) is not None)):
+            holder = self.target(register, high, scratch)
+            self.copy(register, high, holder)
+            self.done(register, high, holder)
+
     def write(self, register: int, high: bool, value: int, scratch: int) -> None:
         """Give the half a constant, if it is wanted."""
         if not self.wants(register, high):
