@@ -1,9 +1,11 @@
 """How fast a device answers while a program spins: GET /device, side by side with an idle device.
 
-    .venv/bin/python benchmarks/responsiveness.py [--requests 500]
+    .venv/bin/python benchmarks/responsiveness.py [--requests 500] [--engine auto|interpreter|switch|jit]
 
 Starts a file server and a device of its own, deploys an endless loop, runs it with a deadline that lasts the
-whole measurement, and prints the round trips of both phases. The goal is a median below 50 ms.
+whole measurement, and prints the round trips of both phases. The goal is a median below 50 ms. Then it runs
+the loop as a job, and measures how long DELETE /jobs/{id} takes to be back, which is when the program has
+stopped: 100 ms are the goal.
 """
 
 from __future__ import annotations
@@ -20,11 +22,38 @@ from pathlib import Path
 
 from aiocoap import Code
 
+from device.api import CBOR, decode_body, encode_body
+from device.engines import ENGINES
 from device.transport import client_context, expect_success, free_port, parse_url, request
 
 BIN = Path(sys.executable).parent
 SOURCE = "long spin(void) { volatile long n = 0; for (;;) n++; }\n"
 SPIN_S = 60
+KILLS = 20
+
+
+async def kills(url: str, engine: str, count: int) -> list[float]:
+    """Milliseconds that it takes to stop a spinning job, `count` of them one after the other."""
+    context = await client_context()
+    found = []
+    try:
+        for _ in range(count):
+            body = encode_body({"slot": 0, "engine": engine}, CBOR)
+            started = parse_url(f"{url}/jobs").message(Code.POST, body, content_format=CBOR)
+            answer = await request(context, started, timeout_s=10)
+            expect_success(answer)
+            job = parse_url(f"{url}/jobs/{decode_body(answer.payload, CBOR)['id']}")
+            while True:
+                answer = await request(context, job.message(Code.GET), timeout_s=10)
+                if decode_body(answer.payload, CBOR)["state"] == "running":
+                    break
+            await asyncio.sleep(0.1)
+            begin = time.perf_counter()
+            expect_success(await request(context, job.message(Code.DELETE), timeout_s=10))
+            found.append((time.perf_counter() - begin) * 1000)
+    finally:
+        await context.shutdown()
+    return sorted(found)
 
 
 async def round_trips(url: str, count: int) -> list[float]:
@@ -57,8 +86,8 @@ def client(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def measure(folder: Path, requests: int) -> None:
-    """Both phases on a testbed in `folder`."""
+def measure(folder: Path, requests: int, engine: str) -> None:
+    """All phases on a testbed in `folder`."""
     server, device = free_port(), free_port()
     environment = {
         **os.environ,
@@ -87,7 +116,18 @@ def measure(folder: Path, requests: int) -> None:
         url = f"coap://127.0.0.1:{device}"
         idle = asyncio.run(round_trips(url, requests))
         spinning = subprocess.Popen(
-            [str(BIN / "client"), "exec", "--slot", "0", "-d", "bench", "--timeout", str(SPIN_S)],
+            [
+                str(BIN / "client"),
+                "exec",
+                "--slot",
+                "0",
+                "-d",
+                "bench",
+                "--timeout",
+                str(SPIN_S),
+                "--engine",
+                engine,
+            ],
             env=environment,
             **quiet,
         )
@@ -101,6 +141,8 @@ def measure(folder: Path, requests: int) -> None:
         print(f"{'':<10} {'median':>8} {'p95':>8} {'p99':>8} {'max':>8}")
         show("idle", idle)
         show("spinning", busy)
+        spinning.kill()
+        show("kill", asyncio.run(kills(url, engine, KILLS)))
         print(f"{'ratio':<10} {statistics.median(busy) / statistics.median(idle):8.2f}")
     finally:
         if spinning is not None:
@@ -117,9 +159,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--requests", type=int, default=500)
-    requests = parser.parse_args().requests
+    parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), requests)
+        measure(Path(folder), given.requests, given.engine)
 
 
 if __name__ == "__main__":
