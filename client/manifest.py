@@ -67,6 +67,11 @@ class Signed:
         return {self.image_name: self.image, **{one.name: one.image for one in self.also}}
 
     @property
+    def digests(self) -> dict[int, bytes]:
+        """What each slot that it writes has to hold afterwards."""
+        return {self.slot: self.digest, **{one.slot: one.digest for one in self.also}}
+
+    @property
     def image_url(self) -> str:
         """Where the device fetches the image; it is part of what is signed."""
         return f"{self.fetch_base}/{self.image_name}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -63,10 +64,11 @@ async def pull(device: RemoteDevice, release: Signed, how: Pull) -> None:
     if status is not None and status.result != "OK":
         raise refusal(status)
     with timed(how.on_step, "confirm", name) as step:
-        slot = await _patiently(lambda: device.slot(release.slot), how)
-        if slot.digest != release.digest or slot.sequence_number != release.sequence_number:
-            later = status is not None or (slot.sequence_number or 0) > release.sequence_number
-            raise overtaken(device, release) if later else _missed(device, release)
+        for number, digest in release.digests.items():
+            slot = await _patiently(partial(device.slot, number), how)
+            if slot.digest != digest or slot.sequence_number != release.sequence_number:
+                later = status is not None or (slot.sequence_number or 0) > release.sequence_number
+                raise overtaken(device, release) if later else _missed(device, release)
         step.detail = f"tag {release.tag}, sequence number {release.sequence_number}"
 
 
@@ -78,7 +80,8 @@ async def _one_update(device: RemoteDevice, release: Signed, how: Pull) -> Updat
         step.detail = url or "posted the manifest itself"
     with timed(how.on_step, "install", name) as step:
         status = await _outcome(device, url, how)
-        step.detail, step.size = f"slot {release.slot}", len(release.image)
+        slots, size = " ".join(map(str, release.digests)), sum(map(len, release.files.values()))
+        step.detail, step.size = f"slot{'s' if release.also else ''} {slots}", size
     return status
 
 

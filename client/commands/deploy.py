@@ -154,7 +154,9 @@ async def _deploy(
 def _lines(deployed: Deployed) -> list[str]:
     release = deployed.release
     return [
-        f"slot {release.slot} holds {release.tag}, sequence number {release.sequence_number}"
+        f"slot {release.slot} holds {release.tag}, "
+        + "".join(f"slot {one.slot} {one.digest.hex()[:8]}, " for one in release.also)
+        + f"sequence number {release.sequence_number}"
         f"  ({size(len(release.image))} in {duration(deployed.seconds)})",
     ]
 

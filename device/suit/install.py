@@ -156,6 +156,7 @@ class Installer:
         self._warn = warn
         self._running = False
         self._until = 0.0
+        self._several = False
         self._conditions: Conditions | None = None
         self._abandoned = _abandoned()
 
@@ -328,17 +329,22 @@ class Installer:
         self._log(f"Retrieved sequence number: {stored}")
         self._log(f"Manifest seq_no: {planned.sequence_number}, highest available: {stored}")
         self._log("suit: validated sequence number")
-        several = len(planned.operations) > 1
-        for index, operation in enumerate(planned.operations):
-            if several:
-                self._log(f"Setting component index to {index}")
+        self._several = len(planned.operations) > 1
+        for operation in sorted(planned.operations, key=lambda operation: operation.component):
+            self._log_index(operation)
             self._log(f"Formatted component name: .ram.{operation.slot}")
             # A plan is made only when what the manifest asks for is what the device is.
             for what, raw in (("vendor ID", self._identity.vendor_id), ("class id", self._identity.class_id)):
                 self._log_comparison(what, uuid_text(raw), uuid_text(raw))
 
+    def _log_index(self, operation: ImageOperation) -> None:
+        """Before each group of commands, where there are several components."""
+        if self._several:
+            self._log(f"Setting component index to {operation.component}")
+
     async def _image(self, operation: ImageOperation, brought: bytes | None) -> bytes:
         """The image in memory, of the signed size and digest; fetched unless the update `brought` it."""
+        self._log_index(operation)
         self._log("SUIT policy check OK.")
         self._log(f"Formatted component name: .ram.{operation.slot}")
         image = await self._downloaded(operation) if brought is None else brought
@@ -423,6 +429,7 @@ class Installer:
     def _log_verified(self, operation: ImageOperation) -> None:
         """The second image match, in the validate section: of what lies in the slot now."""
         stored = self._slots.get(operation.slot)
+        self._log_index(operation)
         self._log("Verifying image digest")
         self._log("Starting digest verification against image")
         if stored is None or sha256(stored.image).digest() != operation.digest:

@@ -36,7 +36,8 @@ class ImageOperation:
     """`size` bytes with SHA-256 `digest` into `slot`: fetched from `uri`, or what the update brought itself.
 
     `content` are bytes of the manifest or of its envelope, `source` is the slot whose new image is copied;
-    both None: they are fetched. `capabilities` are what the update grants the program.
+    both None: they are fetched. `capabilities` are what the update grants the program, `component` is the
+    index in the manifest.
     """
 
     slot: int
@@ -46,6 +47,7 @@ class ImageOperation:
     content: bytes | None = None
     source: int | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
+    component: int = 0
 
     @property
     def name(self) -> str:
@@ -135,7 +137,7 @@ class Processor:
             case Command.RUN_SEQUENCE:
                 self._run(step.argument, (index,))
             case _:
-                self._operate(step, component)
+                self._operate(step, component, index)
 
     def _try_each(self, branches: tuple[Sequence | None, ...], index: int) -> None:
         failed: SuitError | None = None
@@ -155,7 +157,7 @@ class Processor:
         if failed is not None:
             raise failed
 
-    def _operate(self, step: Step, component: Component) -> None:
+    def _operate(self, step: Step, component: Component, index: int) -> None:
         """Note the image operation of a component, if it may have one."""
         where, parameters = step.where, component.parameters
         if not (component.vendor_ok and component.class_ok):
@@ -188,6 +190,7 @@ class Processor:
             content=content,
             source=source,
             capabilities=grant,
+            component=index,
         )
 
     def _origin(self, step: Step, parameters: Mapping[int, Any]) -> tuple[str, bytes | None, int | None]:

@@ -221,6 +221,18 @@ async def test_p12_the_operations_reach_the_end(old: Path) -> None:
     assert await cut(old, max(OPERATIONS), RIOT.update(*PAIR))
 
 
+@FORMATS
+async def test_p13_the_console_says_whose_turn_it_is(form: Format) -> None:
+    async with device(components=2) as d:
+        assert (await d.update(form.update(*PAIR), *PAIR)).result == "OK"
+        said = [line.text for line in d.log.page().lines]
+        where = [at for at, text in enumerate(said) if text.startswith("Setting component index to")]
+        assert [said[at] for at in where] == [f"Setting component index to {n}" for n in (0, 1) * 3]
+        follows = "Formatted component name: .ram.0", "SUIT policy check OK.", "Verifying image digest"
+        assert [said[at + 1] for at in where[::2]] == list(follows)
+        assert said[-1] == "suit_worker: update successful"
+
+
 SECOND: dict[str, tuple[Any, str]] = {
     "missing": (RemoteError("not found", status="4.04"), "TRANSPORT"),
     "another": (SEVEN, "IMAGE_DIGEST"),
