@@ -19,7 +19,7 @@ demo: $(STAMP)
 
 # A test that its time limit cannot end, because it waits for a thread, ends the run, and every stack is shown.
 test: $(STAMP)
-	$(BIN)/python -m pytest -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
+	$(BIN)/python -m pytest -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
