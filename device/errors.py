@@ -8,6 +8,7 @@ details, the client as text and as JSON; nobody else formats errors.
     ├── LoadError            bytes that are no loadable image (ids `load-*`)
     ├── VerifyError          an image whose program the verifier refuses; carries every finding
     ├── SuitError            an update that is refused or failed; `code` is its class (suit/refusals.py)
+    ├── ProgramFault         a program faulted where its result was the answer
     ├── StorageError         a slot, store or state directory that cannot be read or written
     ├── RequestError         something was asked for that this device cannot do
     │   ├── MalformedRequest     payload, types, unknown fields
@@ -104,6 +105,13 @@ class SuitError(MicroBpfError):
 
     title = "Update refused"
     default_code = "MALFORMED"
+
+
+class ProgramFault(MicroBpfError):
+    """A program faulted where its result was the answer; `code` is the fault's name."""
+
+    title = "The program faulted"
+    default_code = "fault"
 
 
 class StorageError(MicroBpfError):

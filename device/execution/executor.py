@@ -28,7 +28,7 @@ from device.execution.jobs import Job, Jobs
 from device.execution.machines import MachineGate
 from device.execution.pool import OPEN, RETRY_AFTER_S, Place, ShortRunPool, ended
 from device.execution.programs import Checker, Prepared
-from device.execution.requests import Order, Spent, not_run
+from device.execution.requests import Done, Order, Spent, Terms, not_run
 from device.execution.run import Result, Surroundings, Work, perform
 from device.execution.slot import Entry, Slot, slot_empty
 from device.execution.turn import RunControl, Turn
@@ -104,9 +104,13 @@ class Executor:
         Unprocessable (`helper-denied`), MalformedRequest (`engine-unavailable`), Unavailable (no place in
         the pool). When it is cancelled the run is killed.
         """
+        return (await self.run(number, request, client, Terms(access))).answer()
+
+    async def run(self, number: int, request: ExecRequest, client: str, terms: Terms) -> Done:
+        """The same with all that can be said of a run, and with all that came of it."""
         slot = self._slot(number)
         deadline = monotonic() + request.timeout_ms / 1000
-        order = self._order(slot, request, access)
+        order = self._order(slot, request, terms)
         await self._load_stored(slot, order.spent)
         prepared = self._loaded(slot, order.spent)
         work = order.work(prepared, _runner(slot))
@@ -118,7 +122,7 @@ class Executor:
                 if gate is not None:
                     await self._machine(gate, place, deadline)
                 if not await place.ready(deadline):
-                    return order.answer(work, not_run(work, "deadline"), self._size(slot))
+                    return Done(order, work, not_run(work, "deadline"), self._size(slot))
                 if slot.prepared is not prepared:  # another program came while this one waited
                     work = order.work(self._loaded(slot, order.spent), _runner(slot))
                 result = await self._on_thread(order, work, entry, place, gate)
@@ -129,7 +133,7 @@ class Executor:
                 gate.release()
                 self._dispatch()
         self._compared(slot, result)
-        return order.answer(work, result, self._size(slot))
+        return Done(order, work, result, self._size(slot))
 
     async def _machine_gate(self, entry: Entry, order: Order) -> MachineGate | None:
         """The gate of a run that insists on compiled code; None for others."""
@@ -182,13 +186,13 @@ class Executor:
             turn.end()
             self.on_change(slot.number)
 
-    async def start_job(self, request: JobRequest, client: str, access: Access | None = None) -> Job:
+    async def start_job(self, request: JobRequest, client: str, terms: Terms | None = None) -> Job:
         """Begin a long run. Its helper list is fixed now, and its slot keeps its program until it ends.
 
         Raises what `execute` does, Unavailable (`no-worker`) when no worker is free.
         """
         slot = self._slot(request.slot)
-        order = self._order(slot, request.run, access, long=True)
+        order = self._order(slot, request.run, terms or Terms(), long=True)
         await self._load_stored(slot, order.spent)
         await self._opened(slot)
         work = order.work(self._loaded(slot, order.spent), _runner(slot))
@@ -389,9 +393,9 @@ class Executor:
 
     # Steps
 
-    def _order(self, slot: Slot, request: ExecRequest, access: Access | None, *, long: bool = False) -> Order:
+    def _order(self, slot: Slot, request: ExecRequest, terms: Terms, *, long: bool = False) -> Order:
         select(request.engine, self.engines)
-        return Order.take(request, RunLog(self._log, _source(slot), self._clock.now_us), access, long=long)
+        return Order.take(request, RunLog(self._log, _source(slot), self._clock.now_us), terms, long=long)
 
     def _around(self, slot: Slot, order: Order, turn: Turn, job: Job | None = None) -> Surroundings:
         return Surroundings(

@@ -16,11 +16,12 @@ from device.suit.capabilities import STACK_MOST, Capabilities, Maximum
 from device.vm import loader
 from device.vm.helpers import Helper, profile_helpers
 from device.vm.memory import FRAME_SIZE
-from device.vm.profiles import PROFILES, UBPF, Profile
+from device.vm.profiles import PROFILES, UBPF, UBPF_FC, Profile
 from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX
 
 STORE_MAX: Final = 256
 _COMPILER: Final = "jit"
+_FEMTO_HELPERS: Final = MappingProxyType(profile_helpers(UBPF_FC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,17 @@ class Grant:
     layout: int | None
     jit: bool
     writable_rodata: bool
+
+    def femto(self) -> Grant:
+        """The same under the rules of µBPF's Femto-Containers engine (programs.md section 5).
+
+        A slot of another profile keeps to that one: what a request says is not signed.
+        """
+        if self.profile.name != UBPF.name:
+            return self
+        rules = replace(self.profile.rules, zero_divisor_faults=True)
+        known = {number: helper for number, helper in _FEMTO_HELPERS.items() if number in self.available}
+        return replace(self, profile=replace(UBPF_FC, rules=rules), available=known)
 
     def budget_of(self, requested: int | None) -> int:
         """The budget of a run: a request only lowers it."""

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
 from device.engines.runner import JIT, Runner, Wish
+from device.errors import Unprocessable
 from device.execution.access import Access, Lists, Point, refusal
 from device.execution.access import denied as denied_calls
 from device.execution.console import RunLog
 from device.execution.programs import Prepared
 from device.execution.run import Result, Work, killed
 from device.vm.advice import describe
+from device.vm.packet import PacketRequest
+from device.vm.program import Layout
 from device.vm.setup import check_sizes
 
 
@@ -24,6 +27,21 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What is said of a run besides the request of the native API.
+
+    `access` is what µBPF's requests say of helpers beyond a list, `layout` the one that the slot's image has
+    to have, `femto` that the rules of µBPF's Femto-Containers engine apply. `packet` is the context of a run
+    that answers it.
+    """
+
+    access: Access | None = None
+    packet: PacketRequest | None = None
+    layout: Layout | None = None
+    femto: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A request that was looked at: its sizes are within limits. `long` is one for a job."""
 
@@ -32,36 +50,29 @@ class Order:
     lines: RunLog
     spent: Spent
     access: Access
+    terms: Terms
     long: bool = False
 
     @classmethod
-    def take(
-        cls,
-        request: ExecRequest,
-        lines: RunLog,
-        access: Access | None = None,
-        *,
-        long: bool = False,
-    ) -> Order:
-        """Look at a request; `access` is what µBPF's say of helpers beyond a list.
-
-        Raises TooLarge, MalformedRequest for wishes that do not go together.
-        """
+    def take(cls, request: ExecRequest, lines: RunLog, terms: Terms, *, long: bool = False) -> Order:
+        """Look at a request. Raises TooLarge, MalformedRequest for wishes that do not go together."""
         check_sizes(request.context or b"", [region.bytes for region in request.regions])
         wish = Wish(request.engine, request.recompile, request.shadow, request.cycles)
         wish.require_sense()
-        return cls(request, wish, lines, Spent(), access or Access.native(request.helpers), long)
+        access = terms.access or Access.native(request.helpers)
+        return cls(request, wish, lines, Spent(), access, terms, long)
 
     def work(self, prepared: Prepared, runner: Runner) -> Work:
         """What to run.
 
         Raises Unprocessable when the program calls a helper outside the effective list and the request wants
-        that looked at now, or may not be compiled and the request wants that; Conflict when its code is in
-        quarantine then; MalformedRequest when it wants the image's list and there is none. The log gets every
+        that looked at now, may not be compiled and the request wants that, or has another layout; Conflict
+        when its code is in quarantine then; MalformedRequest when it wants the image's list and there is none. The log gets every
         call with the lists that lack it, and ids that grant nothing.
         """
         request = self.request
-        grant = prepared.grant
+        _require_layout(prepared.program.layout, self.terms.layout)
+        grant = prepared.grant.femto() if self.terms.femto else prepared.grant
         if self.wish.compiles:
             grant.require_engine(JIT)
             runner.require_code()
@@ -88,6 +99,7 @@ class Order:
             repeat=request.repeat,
             profile=grant.profile,
             renews=self.long,
+            packet=self.terms.packet,
         )
 
     def answer(self, work: Work, result: Result, image_size: int) -> ExecAnswer:
@@ -111,6 +123,29 @@ class Order:
             sizes=ExecSizes(image=image_size, code=ran.code if ran else 0),
             cycles=ran.cycles if ran else None,
             shadow=ran.compared.to_map() if ran and ran.compared else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A request that was carried out; `image_size` in bytes."""
+
+    order: Order
+    work: Work
+    result: Result
+    image_size: int
+
+    def answer(self) -> ExecAnswer:
+        """The run answer."""
+        return self.order.answer(self.work, self.result, self.image_size)
+
+
+def _require_layout(found: Layout, asked: Layout | None) -> None:
+    if asked not in (None, found):
+        raise Unprocessable(
+            f"the slot has layout {found.value}, not {asked.value if asked else ''}",
+            code="layout-differs",
+            where="config",
         )
 
 

@@ -16,6 +16,7 @@ from device.server.board import BoardResource, SaulDeviceResource, SaulResource,
 from device.server.identity import ConstantText, DeviceResource
 from device.server.jobs import JobResource, JobsResource, job_number
 from device.server.log import LogResource
+from device.server.packets import PacketResource
 from device.server.pull import PullResource
 from device.server.slots import ExecResource, ImageResource, JitResource, SlotResource, SlotsResource
 from device.server.stores import StoreResource
@@ -160,6 +161,7 @@ class DeviceSite(BoundedSite):
             self._put(f"slots/{number}", slot)
             self._put(f"slots/{number}/image", ImageResource(transfers, number, parts.image))
             self._put(f"slots/{number}/exec", ExecResource(transfers, number, parts.executor))
+            self._put(f"slots/{number}/packet", PacketResource(transfers, number, parts.executor))
             jit = JitResource(transfers, number, parts.slot_info, parts.executor)
             self._put(f"slots/{number}/jit", jit)
             self._put(f"store/slots/{number}", store)
