@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -30,6 +30,9 @@ VERSIONS: Final = HOME / "compilers.toml"
 LEVELS: Final = ("O2", "Os")
 ASKING: Final = frozenset({"average", "helper_calls"})
 """Kernels that call helpers: these run on the guest's stack, where helpers may write."""
+
+DIVIDING: Final = frozenset({"divide"})
+"""Kernels that need clang's run-time library, which takes seconds to build."""
 
 PROGRAMS: Final = {
     "bpf_fetch": "helpers/bpf_fetch.c",
@@ -108,12 +111,12 @@ class Clang:
 
     def link(self, objects: Sequence[Path], entry: str, to: Path, scratch: Path) -> None:
         """See Toolchain."""
-        library = scratch / "compiler_rt.o"
-        if not library.exists():
+        libraries = [scratch / "compiler_rt.o"] if to.stem in DIVIDING else []
+        if libraries and not libraries[0].exists():
             target = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-OReleaseFast", "-fstrip"]
             source = self.home / "lib" / "compiler_rt.zig"
-            run(self._zig, "build-obj", source, *target, "-ffunction-sections", f"-femit-bin={library}")
-        run(self._zig, "ld.lld", *link_flags(entry), *objects, library, "-o", to)
+            run(self._zig, "build-obj", source, *target, "-ffunction-sections", f"-femit-bin={libraries[0]}")
+        run(self._zig, "ld.lld", *link_flags(entry), *objects, *libraries, "-o", to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +152,13 @@ def toolchains() -> list[Toolchain]:
     return found
 
 
-def build(toolchain: Toolchain, scratch: Path) -> dict[str, bytes]:
-    """Everything by one compiler: the files by their names below benchmarks/kernels/native."""
+def build(toolchain: Toolchain, scratch: Path, only: Collection[str] = ()) -> dict[str, bytes]:
+    """Everything by one compiler, or only these kernels and programs: files by their names below HOME."""
     built = {}
     for level in LEVELS:
         for source in sorted(KERNELS.glob("*.c")):
+            if only and source.stem not in only:
+                continue
             flags = [f"-{level}", *FLAGS, "-I", str(HOME)]
             asking = source.stem in ASKING
             if asking:
@@ -163,6 +168,8 @@ def build(toolchain: Toolchain, scratch: Path) -> dict[str, bytes]:
             extra = [HOME / "calls.s"] if asking else []
             built[name] = _built(toolchain, [source, *extra], flags, entry, scratch)
     for program, place in PROGRAMS.items():
+        if only and program not in only:
+            continue
         flags = ["-Os", *FLAGS, "-I", str(ROOT / "examples"), "-Wno-unknown-pragmas"]
         source = ROOT / "examples" / place
         built[f"programs/{toolchain.name}-Os/{program}.elf"] = _built(
@@ -177,7 +184,7 @@ def _built(
     objects = [scratch / f"{source.stem}.o" for source in sources]
     for source, to in zip(sources, objects, strict=True):
         toolchain.compile(source, to, flags)
-    linked = scratch / "linked.elf"
+    linked = scratch / f"{sources[0].stem}.elf"
     toolchain.link(objects, entry, linked, scratch)
     return linked.read_bytes()
 
@@ -195,11 +202,11 @@ def known_versions() -> dict[str, str]:
     return tomllib.loads(VERSIONS.read_text(encoding="utf-8")) if VERSIONS.exists() else {}
 
 
-def differences(toolchain: Toolchain, scratch: Path) -> list[str]:
-    """The kept files that are not what this compiler makes."""
+def differences(toolchain: Toolchain, scratch: Path, only: Collection[str] = ()) -> list[str]:
+    """The kept files, or of these kernels and programs only, that are not what this compiler makes."""
     return [
         name
-        for name, content in build(toolchain, scratch).items()
+        for name, content in build(toolchain, scratch, only).items()
         if not (HOME / name).is_file() or (HOME / name).read_bytes() != content
     ]
 

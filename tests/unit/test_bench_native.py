@@ -79,11 +79,20 @@ def test_native_code_that_is_missing_or_damaged_is_named(damaged: Path) -> None:
             native.load("sort", "gcc", "O2")
 
 
+@pytest.mark.parametrize(
+    "only",
+    [
+        pytest.param(("fletcher16", "helper_calls", "printf"), id="some"),
+        pytest.param((), id="all", marks=pytest.mark.nightly),
+    ],
+)
 @pytest.mark.parametrize("toolchain", native_kernels.toolchains(), ids=lambda toolchain: toolchain.name)
-def test_what_is_kept_is_what_the_compiler_makes(toolchain: native_kernels.Toolchain, tmp_path: Path) -> None:
+def test_what_is_kept_is_what_the_compiler_makes(
+    toolchain: native_kernels.Toolchain, only: tuple[str, ...], tmp_path: Path
+) -> None:
     if toolchain.version() != native_kernels.known_versions().get(toolchain.name):
         pytest.skip(f"the kept files are not by {toolchain.version()}")
-    assert native_kernels.differences(toolchain, tmp_path) == []
+    assert native_kernels.differences(toolchain, tmp_path, only) == []
 
 
 def test_every_kept_file_has_its_source() -> None:
