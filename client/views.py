@@ -146,6 +146,7 @@ def slot_lines(slot: SlotInfo) -> list[str]:
             "profile": slot.profile,
             "sequence": slot.sequence_number,
             "helpers": hex_ids(slot.helpers) or "none",
+            "granted": None if slot.capabilities is None else granted(slot.capabilities),
             "bytecode": slot.bytecode,
             "runs": slot.runs,
             "faults": slot.faults,
@@ -154,6 +155,17 @@ def slot_lines(slot: SlotInfo) -> list[str]:
             "last fault": None if not slot.last_fault else slot.last_fault.get("detail"),
         }
     )
+
+
+def granted(capabilities: Mapping[str, Any]) -> str:
+    """What the update of a slot grants, in one line, whatever a device says of it."""
+    said = {**capabilities}
+    helpers = said.get("helpers")
+    if isinstance(helpers, list | tuple) and all(isinstance(number, int) for number in helpers):
+        said["helpers"] = hex_ids(helpers) or "none"
+    if isinstance(said.get("jit"), bool):
+        said["jit"] = "yes" if said["jit"] else "no"
+    return ", ".join(f"{name} {value}" for name, value in said.items())
 
 
 def content_lines(found: SlotContent) -> Iterator[str]:
