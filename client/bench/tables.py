@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from client.bench import goals
 from client.bench.engines import NATIVE, REFERENCE
 from client.bench.settings import Row
 from client.text import duration
@@ -47,6 +48,7 @@ def engines(rows: Sequence[Row]) -> Iterator[str]:
     yield ""
     yield from lines(before)
     yield "µs/INSN: to prepare, by instruction of the program. FIRST: first call of a program just loaded."
+    yield from goals.lines(rows)
 
 
 def _speed(row: Row) -> list[str]:
