@@ -49,14 +49,6 @@ class TimedMachine(Machine):
         return stop
 
 
-def processor(watchdog: Watchdog, machine: MakeMachine) -> Processor:
-    """A processor whose machine is of another kind."""
-    made = Processor(watchdog)
-    made.machine.close()
-    made.machine = machine(watchdog)
-    return made
-
-
 class BenchJit(JitEngine):
     """The JIT, for one thread, on a machine that tells more; with `checked` false it leaves out its tests."""
 
@@ -68,7 +60,7 @@ class BenchJit(JitEngine):
         self.name = "jit" if checked else "jit, unchecked"
 
     def _watched(self, watchdog: Watchdog) -> Processor:
-        made = processor(watchdog, self._make_machine)
+        made = Processor(watchdog, machine=self._make_machine)
         self.machine = made.machine
         return made
 
@@ -78,8 +70,9 @@ class BenchJit(JitEngine):
 
     def forget_all(self) -> None:
         """Know no program any more; the machine stays."""
-        self._programs.clear()
-        self._held = 0
+        with self._lock:
+            for key in list(self._programs):
+                self.drop(key)
 
 
 class NativeEngine:
@@ -89,7 +82,7 @@ class NativeEngine:
         self.name = f"native-{native.level} by {native.compiler}"
         self.native = native
         self._watchdog = Watchdog()
-        self._processor = processor(self._watchdog, machine)
+        self._processor = Processor(self._watchdog, machine=machine)
         self.machine: Machine = self._processor.machine
         self.machine.install(native.text, CODE_BASE)
 
