@@ -125,7 +125,9 @@ class _Rounds:
 
     async def _pull(self, target: Target, signed: Signed) -> Deployed:
         device = RemoteDevice(self._publisher.connection, target)
-        await pull(device, signed, Pull(self._deadline, self._publisher.on_step, self._publisher.on_note))
+        publisher = self._publisher
+        how = Pull(self._deadline, self._order.stop, publisher.on_step, publisher.on_note)
+        await pull(device, signed, how)
         return Deployed(signed, monotonic() - self._start, self._attempt)
 
     def _end(self, target: Target, outcome: Outcome[Deployed]) -> None:

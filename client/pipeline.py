@@ -48,6 +48,7 @@ class Deployment:
     cache: Path | None = None
     terms: Terms = field(default_factory=Terms)
     also: Sequence[tuple[int, Path]] = ()
+    stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ async def deploy_file(
         alias=what.alias,
         terms=what.terms,
         also=tuple(also),
+        stop=what.stop,
     )
     try:
         outcomes = await deploy(

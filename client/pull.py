@@ -26,6 +26,8 @@ T = TypeVar("T")
 OVERTAKEN: Final = "overtaken"
 MISSED: Final = "missed"
 _BUSY: Final = "5.03"
+_NOT_FOUND: Final = "4.04"
+_HOLDING: Final = frozenset({"queued", "running", "sleeping"})
 _TIMEOUT: Final = "timeout"
 _FIRST_POLL_S: Final = 0.006
 _LAST_POLL_S: Final = 0.15
@@ -36,9 +38,13 @@ _LONGEST_WAIT_S: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """How to wait: until `deadline` on monotonic's scale, telling of steps and notes on the way."""
+    """How to wait: until `deadline` on monotonic's scale, telling of steps and notes on the way.
+
+    With `stop` jobs that hold the slot are ended.
+    """
 
     deadline: float
+    stop: bool = False
     on_step: OnStep = ignore_step
     on_note: Note = ignore_note
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -58,8 +64,7 @@ async def pull(device: RemoteDevice, release: Signed, how: Pull) -> None:
     """
     name = device.target.name
     status = await _one_update(device, release, how)
-    while status is not None and status.result == Refusal.BUSY.name and how.remaining() > 0:
-        how.on_note(f"{name} gave way to another update, asking again")
+    while status and how.remaining() > 0 and await _is_free_now(device, release, status, how):
         status = await _one_update(device, release, how)
     if status is not None and status.result != "OK":
         raise refusal(status)
@@ -68,8 +73,32 @@ async def pull(device: RemoteDevice, release: Signed, how: Pull) -> None:
             slot = await _patiently(partial(device.slot, number), how)
             if slot.digest != digest or slot.sequence_number != release.sequence_number:
                 later = status is not None or (slot.sequence_number or 0) > release.sequence_number
-                raise overtaken(device, release) if later else _missed(device, release)
+                raise (overtaken if later else _missed)(device, release, number)
         step.detail = f"tag {release.tag}, sequence number {release.sequence_number}"
+
+
+async def _is_free_now(device: RemoteDevice, release: Signed, status: UpdateStatus, how: Pull) -> bool:
+    """Whether the same manifest may be taken now: what refused it has passed, or was ended here."""
+    name = device.target.name
+    if status.result == Refusal.BUSY.name:
+        how.on_note(f"{name} gave way to another update, asking again")
+        return True
+    if status.result != Refusal.SLOT_BUSY.name or not how.stop:
+        return False
+    for job in (await device.jobs()).items:
+        if job.slot in release.digests and job.state in _HOLDING:
+            how.on_note(f"ending job {job.id} of {name}, which holds slot {job.slot}")
+            await _ended(device, job.id)
+    return True
+
+
+async def _ended(device: RemoteDevice, number: int) -> None:
+    """End a job; one that has ended meanwhile, and was forgotten, is fine."""
+    try:
+        await device.end_job(number)
+    except RemoteError as error:
+        if error.status != _NOT_FOUND:
+            raise
 
 
 async def _one_update(device: RemoteDevice, release: Signed, how: Pull) -> UpdateStatus | None:
@@ -168,14 +197,14 @@ async def _outcome(device: RemoteDevice, url: str | None, how: Pull) -> UpdateSt
         wait = min(wait * _POLL_GROWTH, _LAST_POLL_S)
 
 
-def _missed(device: RemoteDevice, release: Signed) -> RemoteError:
+def _missed(device: RemoteDevice, release: Signed, slot: int) -> RemoteError:
     """The error of an update that never came into the slot, while the device tells of another one."""
     return RemoteError(
-        f"sequence number {release.sequence_number} did not come into slot {release.slot}, and the device "
+        f"sequence number {release.sequence_number} did not come into slot {slot}, and the device "
         "tells of another update already",
         status="4.09",
         code=MISSED,
-        where=device.target.url(f"/slots/{release.slot}"),
+        where=device.target.url(f"/slots/{slot}"),
         hint="deploy again",
     )
 
@@ -198,13 +227,13 @@ def refusal(status: UpdateStatus) -> RemoteError:
     )
 
 
-def overtaken(device: RemoteDevice, release: Signed) -> RemoteError:
+def overtaken(device: RemoteDevice, release: Signed, slot: int) -> RemoteError:
     """The error of an update after which the slot holds something else."""
     return RemoteError(
-        f"slot {release.slot} does not hold what was signed (tag {release.tag}, sequence number "
+        f"slot {slot} does not hold what was signed (tag {release.digests[slot].hex()[:8]}, sequence number "
         f"{release.sequence_number}): another update came in between",
         status="4.09",
         code=OVERTAKEN,
-        where=device.target.url(f"/slots/{release.slot}"),
+        where=device.target.url(f"/slots/{slot}"),
         hint="look with `client ps`, then deploy again",
     )

@@ -39,7 +39,7 @@ class Order:
     `sequence_number` None is one more than the recipients' highest, `fetch_base` None each one's own `srv`,
     `board` None each one's own, `uri` the image's URL where it is not the usual one, `alias` whether the
     original tools' name is written, `terms` the format and what the program is granted, `also` further images
-    by slot.
+    by slot, `stop` whether jobs that hold the slots are ended.
     """
 
     packaged: Packaged
@@ -52,6 +52,7 @@ class Order:
     publish: bool = True
     terms: Terms = field(default_factory=Terms)
     also: tuple[tuple[int, Packaged], ...] = ()
+    stop: bool = False
 
 
 async def release(publisher: Publisher, order: Order, recipients: Sequence[Recipient]) -> dict[str, Signed]:

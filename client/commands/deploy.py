@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     help="Board it is for: devices that are another one are refused.  [default: each device's own]",
 )
 @click.option("--no-alias", is_flag=True, help="Leave suit_manifest<slot>.signed as it is.")
+@click.option("--stop", is_flag=True, help="End jobs that hold the slot.")
 @click.option(
     "--wait",
     type=click.FloatRange(1, 3600),
@@ -68,6 +69,7 @@ def deploy_command(
     layout: str | None,
     board: str | None,
     no_alias: bool,
+    stop: bool,
     wait: float,
     also: tuple[str, ...],
     terms: TermsGiven,
@@ -108,6 +110,7 @@ def deploy_command(
             cache=cache_home(os.environ) / "debug",
             terms=terms.read(),
             also=also_of(also, slot),
+            stop=stop,
         )
         signer = signer_of(keys, pass_file)
         outcomes = loop.run(ui, _deploy(ui, what, signer, base_url(server), timeout, building, steps))

@@ -20,6 +20,8 @@ from click.shell_completion import ShellComplete
 from client.cli import cli
 from client.keys import generate
 from client.settings import LAYOUTS
+from device.api import ExecRequest, JobRequest
+from device.node import NodeLimits
 from tests.integration.client_testbed import OBJECTS, ROOT, LiveFleet
 
 HELLO = OBJECTS / "hello.o"
@@ -169,6 +171,20 @@ def test_after_a_forgery_the_right_key_still_deploys(live: LiveFleet, tmp_path: 
     live.add("otter").client("deploy", HELLO, "--key", foreign)
     (entry,) = live.results("deploy", HELLO)
     assert entry["result"]["sequence_number"] == 2
+
+
+def test_a_job_that_holds_the_slot_is_ended_when_asked_for(live: LiveFleet, tmp_path: Path) -> None:
+    source = tmp_path / "spin.s"
+    source.write_text("mov r0, 0\nloop: add r0, 1\nja loop\nexit\n")
+    live.add("otter", limits=NodeLimits(budget_default=2**32 - 1))
+    live.results("deploy", source)
+    node = live.nodes["otter"]
+    job = live._wait(node.executor.start_job(JobRequest(0, ExecRequest()), "test"))
+    (refused,) = live.results("deploy", OBJECTS / "hello.o", code=1)
+    assert refused["error"]["code"] == "SLOT_BUSY"
+    (done,) = live.results("deploy", OBJECTS / "hello.o", "--stop")
+    assert done["result"]["slot"] == 0
+    assert node.executor.job(job.number).state == "killed"
 
 
 def test_a_missing_key_is_not_made(live: LiveFleet, tmp_path: Path) -> None:
