@@ -30,6 +30,7 @@ HEAVY: Final = 1000
 
 MEANS: Final = (
     "instruction_ratio",
+    *(f"{compiler}_ratio" for compiler in COMPILERS),
     "wall_ratio",
     "cycle_ratio",
     "unchecked_ratio",
@@ -130,10 +131,21 @@ def _row(
         "seconds_min": jit.fastest,
         "seconds_max": jit.slowest,
         "native_seconds": fastest.seconds,
+        **_by_compiler(code, natives),
         "native_os_arm_instructions": min(one.executed.instructions for one in best["Os"]),
         "native_os_code_bytes": min(one.bytes for one in best["Os"]),
         "helper_bound": kernel.calls_helpers,
     }
+
+
+def _by_compiler(code: _Code, natives: Mapping[tuple[str, str], _Code]) -> Row:
+    """Instructions of each compiler's code, and the ratio to it."""
+    row: Row = {}
+    for compiler in COMPILERS:
+        executed = natives[compiler, "O2"].executed.instructions
+        row[f"{compiler}_arm_instructions"] = executed
+        row[f"{compiler}_ratio"] = code.executed.instructions / executed
+    return row
 
 
 def _beside_interpreters(spreads: Mapping[str, Spread], before: Preparation) -> Row:
