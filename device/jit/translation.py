@@ -143,7 +143,7 @@ class NativeTranslation:
         with processor.memory(m.run.memory):
             stop = processor.machine.run(
                 loaded.entry,
-                service=_Service(asked, mailbox, m),
+                service=_Service(asked, mailbox, m, self._shape.frame_size),
                 should_stop=partial(_killed, m.run.control),
                 singles=compiled.singles,
             )
@@ -168,15 +168,21 @@ def _killed(control: Control) -> bool:
     return False
 
 
+_FRAME_POINTER_WORD: Final = state_word(FRAME_POINTER, False)
+
+
 class _Service:
     """What SVCs ask for in one run."""
 
-    __slots__ = ("_asked", "_bytes", "_help")
+    __slots__ = ("_asked", "_bytes", "_frame_size", "_help", "_mailbox", "_stack")
 
-    def __init__(self, asked: Sequence[Asked], mailbox: memoryview, m: Machine) -> None:
+    def __init__(self, asked: Sequence[Asked], mailbox: memoryview, m: Machine, frame_size: int) -> None:
         self._asked = asked
+        self._mailbox = mailbox
         self._bytes = mailbox.cast("B")
         self._help = m.help
+        self._stack = m.stack
+        self._frame_size = frame_size
 
     def __call__(self, number: int) -> None:
         """Serve request `number`. Words that are known come from the request, code has stored the others."""
@@ -190,7 +196,13 @@ class _Service:
                 for number, stored, known in zip(numbers, asked.stored, asked.known, strict=True)
             ]
         if asked.helper is not None:
-            result = self._help(asked.helper, *numbers) & MASK64
+            # Code calls its local functions by itself: their frames are active for as long as a helper looks.
+            base = self._stack.base
+            self._stack.base = self._mailbox[_FRAME_POINTER_WORD] - self._frame_size
+            try:
+                result = self._help(asked.helper, *numbers) & MASK64
+            finally:
+                self._stack.base = base
         else:
             result = asked.operation(numbers[0], numbers[1], 64) & MASK64
         _RESULT.pack_into(self._bytes, _OPERANDS_AT, result)

@@ -170,7 +170,15 @@ class CallWriter:
         asm.here(name)
         self._restore(layout)
         self._take_back()
+        self._tell_frame()
         return CallSite(o.at.pc + 1, layout, constants)
+
+    def _tell_frame(self) -> None:
+        """Our frame is the one that helpers may reach again: they go by the r10 in the mailbox."""
+        asm = self._asm
+        asm.emit(*load_constant(T0, MAILBOX))
+        pointer = self._o.read(FRAME_POINTER, False, T1)
+        asm.emit(access(Access.STR, pointer, T0, _WORD * state_word(FRAME_POINTER, False)))
 
     def _check_depth(self, exit_: Callable[[], Label]) -> None:
         o, asm = self._o, self._asm
