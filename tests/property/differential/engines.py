@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from device.engines import ENGINES
+from device.jit.engine import JitEngine
 from device.vm.program import Engine
 from device.vm.switch import SwitchEngine
 
@@ -17,13 +18,23 @@ INTERPRETER: Final = "interpreter"
 SOON: Final = 40
 """Instructions after which a run goes over from closures to generated code in its middle."""
 
+SHARE: Final = 60
+"""Instructions that compiled code is handed at once where it is left in between."""
+
 EVERY: Final[Mapping[str, int]] = {
+    "jit, in shares": 4,
     "interpreter": 7,
     "interpreter, closures": 2,
     "interpreter, soon hot": 3,
     "interpreter, racing": 5,
 }
 """Engines that see only every so many cases: the other forms of theirs see all, and each costs time."""
+
+
+class SharingJit(JitEngine):
+    """The JIT as it runs what takes long: code is left and entered again and again."""
+
+    share = SHARE
 
 
 def reference() -> Engine:
@@ -42,6 +53,8 @@ def candidates() -> dict[str, Factory]:
         found["interpreter, closures"] = lambda: make(hot_after=None, background=False)
         found["interpreter, soon hot"] = lambda: make(hot_after=SOON, background=False)
         found["interpreter, racing"] = lambda: make(hot_after=SOON, background=True)
+    if JitEngine.name in ENGINES:
+        found["jit, in shares"] = SharingJit
     return found
 
 
