@@ -9,43 +9,35 @@ stays and the sequence number is not used up.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Protocol
 
 from device.errors import (
     Conflict,
     LoadError,
     MalformedRequest,
     MicroBpfError,
-    RemoteError,
     StorageError,
     SuitError,
-    TooLarge,
-    TransportError,
     Unprocessable,
     VerifyError,
 )
 from device.storage.slots import SlotTable, StoredImage
 from device.suit import uri
 from device.suit.capabilities import Capabilities, Maximum
+from device.suit.console import Console
 from device.suit.envelope import VerifiedManifest, verify
-from device.suit.identity import Identity, uuid_text
+from device.suit.fetching import Fetch, Fetcher
+from device.suit.identity import Identity
 from device.suit.keys import TrustStore
 from device.suit.plan import DeviceState, ImageOperation, Plan, plan
+from device.suit.progress import Progress
 from device.suit.refusals import Refusal, refuse
 from device.suit.wire import WIRE_PROFILES
 
-Fetch = Callable[[str, int], Awaitable[bytes]]
-"""(URL, limit in bytes) → the bytes. Raises TransportError, RemoteError, TooLarge."""
-
-_RIOT_CLIENT_ERROR: Final = -6
-_RIOT_SERVER_ERROR: Final = -102
-_RIOT_TIMEOUT: Final = -110
-_BAR: Final = "█" * 25
-_COMPARED: Final = {Refusal.VENDOR_MISMATCH.name: "vendor ID", Refusal.CLASS_MISMATCH.name: "class id"}
+__all__ = ["Conditions", "Installer", "ProgramHost", "Progress", "UpdateLimits"]
 
 
 class ProgramHost(Protocol):
@@ -95,36 +87,6 @@ class UpdateLimits:
     erase_first: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """An image that the update put into a slot."""
-
-    slot: int
-    size: int
-    tag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the update is, or how the last one ended: `result` is None, `OK` or a refusal class.
-
-    `slots` are those that it writes, once its manifest was understood.
-    """
-
-    state: Literal["idle", "manifest", "image"] = "idle"
-    url: str | None = None
-    sequence_number: int | None = None
-    slots: tuple[int, ...] = ()
-    result: str | None = None
-    riot_code: int | None = None
-    report_reason: int | None = None
-    where: str | None = None
-    detail: str | None = None
-    hint: str | None = None
-    findings: tuple[Mapping[str, Any], ...] = ()
-    installed: tuple[Installed, ...] = ()
-
-
 class Installer:
     """Carries out updates. `log` takes RIOT's console lines, `warn` why an update is refused.
 
@@ -152,11 +114,9 @@ class Installer:
         self._fetch = fetch
         self._trusted = trusted
         self._identity = identity
-        self._log = log
+        self._console = Console(log, identity)
         self._warn = warn
         self._running = False
-        self._until = 0.0
-        self._several = False
         self._conditions: Conditions | None = None
         self._abandoned = _abandoned()
 
@@ -165,12 +125,12 @@ class Installer:
 
         Raises SuitError BUSY when another update runs. A refusal is no exception here: it is a result.
         """
-        return await self._run(url, lambda: self._manifest(url), conditions)
+        return await self._run(url, lambda fetcher: self._manifest(url, fetcher), conditions)
 
     async def update_with(self, envelope: bytes) -> Progress:
         """Carry out a manifest that was posted, as if it had been fetched. As `update_from`."""
 
-        async def posted() -> bytes:
+        async def posted(_fetcher: Fetcher) -> bytes:
             return envelope
 
         return await self._run(None, posted)
@@ -197,7 +157,7 @@ class Installer:
     async def _run(
         self,
         url: str | None,
-        manifest: Callable[[], Awaitable[bytes]],
+        manifest: Callable[[Fetcher], Awaitable[bytes]],
         conditions: Conditions | None = None,
     ) -> Progress:
         if self._running:
@@ -205,11 +165,11 @@ class Installer:
         self._running = True
         self._conditions = conditions
         self._abandoned = _abandoned()
-        self._until = asyncio.get_running_loop().time() + self.limits.deadline_s
+        fetcher = Fetcher(self._fetch, self.limits.deadline_s)
         self._set(Progress(state="manifest", url=url))
-        self._log("suit_worker: started.")
+        self._console.started()
         try:
-            await self._update(manifest)
+            await self._update(await manifest(fetcher), fetcher)
         except SuitError as error:
             self._failed(error)
         except BaseException:
@@ -220,33 +180,33 @@ class Installer:
             self._running = False
         return self.status
 
-    async def _manifest(self, url: str) -> bytes:
+    async def _manifest(self, url: str, fetcher: Fetcher) -> bytes:
         try:
             uri.check(url, self.limits.allowed_hosts)
         except MalformedRequest as error:
             raise refuse(Refusal.URI_FORBIDDEN, error.detail, where="manifest URL") from error
-        self._log(f'suit_worker: downloading "{url}"')
+        self._console.downloading(url)
         try:
-            return await self._fetched(url, self.limits.envelope, Refusal.TOO_LARGE)
+            return await fetcher.get(url, self.limits.envelope, Refusal.TOO_LARGE)
         except SuitError:
-            self._log("suit_worker: error getting manifest")
+            self._console.no_manifest()
             raise
 
-    async def _update(self, manifest: Callable[[], Awaitable[bytes]]) -> None:
-        envelope = await manifest()
-        self._log(f"suit_worker: got manifest with size {len(envelope)}")
+    async def _update(self, envelope: bytes, fetcher: Fetcher) -> None:
+        self._console.got_manifest(len(envelope))
         planned = self._planned(envelope)
-        slots = tuple(operation.slot for operation in planned.operations)
-        self._set(replace(self.status, state="image", sequence_number=planned.sequence_number, slots=slots))
+        self._set(self.status.planned(planned))
         if self.limits.erase_first:
-            await self._erase(slots)
+            await self._erase(self.status.slots)
         images: dict[ImageOperation, bytes] = {}
         for operation in planned.operations:
             brought = operation.content
             if operation.source is not None:
                 brought = next(image for done, image in images.items() if done.slot == operation.source)
-            images[operation] = await self._image(operation, brought)
+            images[operation] = await self._image(operation, brought, fetcher)
         prepared = {o.slot: await self._checked(o, image) for o, image in images.items()}
+        # Keys may have been taken away, and jobs begun, while the images were on their way.
+        self._plan(self._verified(envelope), self._conditions)
         await self._commit(planned, images, prepared)
 
     async def _erase(self, slots: Sequence[int]) -> None:
@@ -260,35 +220,25 @@ class Installer:
 
     def _finish(self, planned: Plan) -> None:
         """Say that the update is in the slots, after looking at them."""
-        self._log(f"Stored sequence number: {planned.sequence_number}")
-        self._log("Verified installed payload")
+        self._console.stored(planned)
         for operation in planned.operations:
-            self._log_verified(operation)
-        self._set(
-            replace(
-                self.status,
-                state="idle",
-                result="OK",
-                riot_code=0,
-                installed=tuple(Installed(o.slot, o.size, o.digest.hex()[:8]) for o in planned.operations),
-            )
-        )
-        self._log("suit_worker: update successful")
+            self._require_stored(operation)
+        self._set(self.status.done(planned))
+        self._console.successful()
 
     def _planned(self, envelope: bytes) -> Plan:
-        self._log("suit: verifying manifest signature")
         try:
             verified = self._verified(envelope)
         except SuitError as error:
-            self._log(f"Unable to validate signature: {Refusal[error.code].riot_code}")
+            self._console.not_verified(error)
             raise
         stored = self._slots.sequence_number
         try:
             planned = self._plan(verified, self._conditions)
         except SuitError as error:
-            self._log_refused_plan(error)
+            self._console.not_planned(error)
             raise
-        self._log_plan(planned, stored)
+        self._console.planned(planned, stored)
         return planned
 
     def _verified(self, envelope: bytes) -> VerifiedManifest:
@@ -310,49 +260,13 @@ class Installer:
         )
         return plan(verified, state)
 
-    def _log_refused_plan(self, error: SuitError) -> None:
-        if error.code == Refusal.ROLLBACK.name:
-            self._log("seq_nr <= running image")
-        elif error.code == Refusal.POLICY.name:
-            self._log("SUIT policy check failed!")
-        elif error.code in _COMPARED:
-            self._log_comparison(_COMPARED[error.code], error.extra["device"], error.extra["manifest"])
-
-    def _log_comparison(self, what: str, ours: str, theirs: str) -> None:
-        self._log(f"validating {what}")
-        self._log(f"Comparing {ours} to {theirs} from manifest")
-        if ours == theirs:
-            self._log(f"validating {what}: OK")
-
-    def _log_plan(self, planned: Plan, stored: int) -> None:
-        self._log("suit: validated manifest version")
-        self._log(f"Retrieved sequence number: {stored}")
-        self._log(f"Manifest seq_no: {planned.sequence_number}, highest available: {stored}")
-        self._log("suit: validated sequence number")
-        self._several = len(planned.operations) > 1
-        for operation in sorted(planned.operations, key=lambda operation: operation.component):
-            self._log_index(operation)
-            self._log(f"Formatted component name: .ram.{operation.slot}")
-            # A plan is made only when what the manifest asks for is what the device is.
-            for what, raw in (("vendor ID", self._identity.vendor_id), ("class id", self._identity.class_id)):
-                self._log_comparison(what, uuid_text(raw), uuid_text(raw))
-
-    def _log_index(self, operation: ImageOperation) -> None:
-        """Before each group of commands, where there are several components."""
-        if self._several:
-            self._log(f"Setting component index to {operation.component}")
-
-    async def _image(self, operation: ImageOperation, brought: bytes | None) -> bytes:
+    async def _image(self, operation: ImageOperation, brought: bytes | None, fetcher: Fetcher) -> bytes:
         """The image in memory, of the signed size and digest; fetched unless the update `brought` it."""
-        self._log_index(operation)
-        self._log("SUIT policy check OK.")
-        self._log(f"Formatted component name: .ram.{operation.slot}")
-        image = await self._downloaded(operation) if brought is None else brought
-        self._log("Finalizing payload store")
-        self._log("Verifying image digest")
-        self._log("Starting digest verification against image")
+        self._console.begins_image(operation)
+        image = await self._downloaded(operation, fetcher) if brought is None else brought
+        self._console.matches_image()
         if len(image) != operation.size:
-            self._log("Erasing bad payload")
+            self._console.bad_image()
             raise refuse(
                 Refusal.IMAGE_SIZE,
                 f"the image has {len(image)} bytes, {operation.size} were signed",
@@ -360,7 +274,7 @@ class Installer:
             )
         digest = sha256(image).digest()
         if digest != operation.digest:
-            self._log("Erasing bad payload")
+            self._console.bad_image()
             raise refuse(
                 Refusal.IMAGE_DIGEST,
                 f"the image has SHA-256 {digest.hex()[:8]}…, {operation.digest.hex()[:8]}… was signed",
@@ -368,14 +282,13 @@ class Installer:
             )
         return image
 
-    async def _downloaded(self, operation: ImageOperation) -> bytes:
+    async def _downloaded(self, operation: ImageOperation, fetcher: Fetcher) -> bytes:
         try:
-            image = await self._fetched(operation.uri, operation.size, Refusal.IMAGE_SIZE)
+            image = await fetcher.get(operation.uri, operation.size, Refusal.IMAGE_SIZE)
         except SuitError as error:
-            code = error.extra.get("riot_code", Refusal[error.code].riot_code)
-            self._log(f"image download ({operation.uri}) failed with code {code}")
+            self._console.not_fetched(operation, error)
             raise
-        self._log(f"Fetching firmware |{_BAR}| 100%")
+        self._console.fetched()
         return image
 
     async def _checked(self, operation: ImageOperation, image: bytes) -> object:
@@ -383,7 +296,7 @@ class Installer:
         try:
             return await check(operation.slot, image, operation.capabilities)
         except (LoadError, VerifyError, Unprocessable) as error:
-            self._log("Erasing bad payload")
+            self._console.bad_image()
             findings = error.findings if isinstance(error, VerifyError) else [_finding(error)]
             raise refuse(
                 Refusal.PROGRAM,
@@ -414,7 +327,7 @@ class Installer:
                     raise refuse(Refusal.SLOT_BUSY, f"a job holds .ram.{slot}", where="commit")
             self._slots.commit(changes, planned.sequence_number)
 
-        self._log("Install correct payload")
+        self._console.commits()
         try:
             await self._programs.replace(prepared, commit)
         except StorageError as error:
@@ -426,75 +339,25 @@ class Installer:
             raise
         self._finish(planned)
 
-    def _log_verified(self, operation: ImageOperation) -> None:
+    def _require_stored(self, operation: ImageOperation) -> None:
         """The second image match, in the validate section: of what lies in the slot now."""
         stored = self._slots.get(operation.slot)
-        self._log_index(operation)
-        self._log("Verifying image digest")
-        self._log("Starting digest verification against image")
+        self._console.matches_slot(operation)
         if stored is None or sha256(stored.image).digest() != operation.digest:
             raise refuse(
                 Refusal.STORAGE, f".ram.{operation.slot} does not hold what was stored", where="validate"
             )
-        self._log("Verified installed payload")
-
-    async def _fetched(self, url: str, limit: int, over: Refusal) -> bytes:
-        """Fetch, with every way in which it can fail as a refusal; `over` is the class of too many bytes.
-
-        The deadline of the update is kept here, where it waits for others, and not over the commit: what
-        is in a slot is never reported as too late.
-        """
-        try:
-            async with asyncio.timeout_at(self._until):
-                return await self._fetch(url, limit)
-        except TimeoutError:
-            late = f"the files did not come within {self.limits.deadline_s:g} s"
-            raise _transport(late, _RIOT_TIMEOUT, where=url) from None
-        except TooLarge as error:
-            raise refuse(over, error.detail, where=url) from error
-        except RemoteError as error:
-            code = _RIOT_CLIENT_ERROR if error.status.startswith("4") else _RIOT_SERVER_ERROR
-            raise _transport(f"{error.status} {error.detail}", code, where=url) from error
-        except TransportError as error:
-            code = _RIOT_TIMEOUT if error.code == "timeout" else Refusal.TRANSPORT.riot_code
-            raise _transport(error.detail, code, where=url, hint=error.hint) from error
-        except MicroBpfError as error:
-            raise _transport(error.detail, Refusal.TRANSPORT.riot_code, where=url) from error
+        self._console.slot_verified()
 
     def _failed(self, error: SuitError) -> None:
-        refusal = Refusal[error.code]
-        riot_code = int(error.extra.get("riot_code", refusal.riot_code))
         place = f" ({error.where})" if error.where else ""
         self._warn(f"suit: refused {error.code}{place}: {error.detail}")
-        self._log(f"suit_worker: suit_parse() failed. res={riot_code}")
-        self._log("suit_worker: update failed, hdr invalid")
-        self._set(
-            replace(
-                self.status,
-                state="idle",
-                result=error.code,
-                riot_code=riot_code,
-                report_reason=error.extra.get("report_reason", refusal.report_reason),
-                where=error.where,
-                detail=error.detail,
-                hint=error.hint,
-                findings=tuple(error.extra.get("findings", ())),
-            )
-        )
+        self._console.failed(error)
+        self._set(self.status.refused(error))
 
     def _set(self, status: Progress) -> None:
         self.status = status
         self.on_change()
-
-
-def _transport(detail: str, riot_code: int, *, where: str, hint: str = "") -> SuitError:
-    return refuse(
-        Refusal.TRANSPORT,
-        detail,
-        where=where,
-        hint=hint,
-        extra={"riot_code": riot_code},
-    )
 
 
 def _abandoned() -> SuitError:

@@ -562,6 +562,21 @@ def test_p19_private_keys_stay_with_their_owner(
 
 
 @FORMATS
+async def test_p19_a_key_that_is_removed_while_its_update_is_fetched(form: Format) -> None:
+    async with device() as d:
+
+        def served() -> bytes:
+            d.trusted = keys.TrustStore((keys.TrustedKey("new", OTHER.public_key()),))
+            return SEVEN
+
+        d.files |= {MANIFEST_URL: form.update(), Image().url: served}
+        before = d.state()
+        assert (await d.installer.update_from(MANIFEST_URL)).result == "BAD_SIGNATURE"
+        assert d.state() == before
+        assert d.images_asked
+
+
+@FORMATS
 async def test_p19_rotation(form: Format) -> None:
     """Old, then both, then new: what the old key signed before is refused from then on as well."""
     before = form.sign(form.manifest(number=10), [KEY])
