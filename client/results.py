@@ -44,7 +44,7 @@ def error_map(error: MicroBpfError) -> dict[str, Any]:
     """An error as JSON shows it; a peer's own title stands in for ours."""
     title = error.remote_title if isinstance(error, RemoteError) else ""
     return {
-        **error.extra,
+        **plain(error.extra),
         "code": error.code,
         "where": error.where,
         "hint": error.hint,

@@ -110,6 +110,18 @@ def test_a_program_runs_compiled(tmp_path: Path) -> None:
     assert found["time_us"]["compile"] > 0
 
 
+@pytest.mark.parametrize("engine", ["switch", "jit"])
+def test_a_fault_has_its_context_as_json(tmp_path: Path, engine: str) -> None:
+    done = run(tmp_path, SUM, "--engine", engine, "--context", "01")
+    assert done.exit_code == 1
+    error = json.loads(done.stdout)["results"][0]["error"]
+    assert (error["code"], error["answer"]["context"], error["answer"]["engine"]) == (
+        "ILLEGAL_MEM",
+        "01",
+        engine,
+    )
+
+
 def test_it_is_compared(tmp_path: Path) -> None:
     found = result(run(tmp_path, SUM, "--shadow", "--context", "0102"))
     assert (found["engine"], found["shadow"], found["context"]) == ("interpreter", {"equal": True}, "0201")
