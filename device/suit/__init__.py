@@ -2,10 +2,16 @@
 
 envelope ──verify──▶ manifest ──plan──▶ operations ──install──▶ slots and sequence number
 
-keys, identity      who may sign; whom an update is for
-cbor, envelope      strict decoding; signatures, before anything of a manifest is looked at
-wire, plan, uri     the integers of the format; what an update will do; where it may fetch from
-install             fetch, check, commit
-refusals            every class of refusal, with its codes and advice
-build               the publisher's side
+wire                 the two formats as tables: which integer means what
+keys, identity       who may sign, and what; whom an update is for
+cbor, values         strict decoding, and the types of the grammar
+cose, envelope       signatures, before anything of a manifest is looked at
+sequences            every command read and checked, also what is not going to be run
+processor, plan      what they come to on this device
+capabilities         what a program is granted
+uri                  where a device may fetch from
+install, fetching    fetch, check, commit
+console, progress    what is said of it
+refusals             every class of refusal, with its codes and advice
+build                the publisher's side
 """
