@@ -87,6 +87,7 @@ class Runner:
         self._may_compile = may_compile
         self._instructions = self._calls = self._watched = 0
         self._last: Shape | None = None
+        self._size = 0
         self._lock = Lock()
 
     # Running
@@ -171,8 +172,9 @@ class Runner:
             ran = _timed(native, self.program, run)
             later = session.compile_us - before[1]
             self._compiled(session.compiles - before[0], later)
-        size = native.figures(self.program).size
-        return Ran(ran.outcome, JIT, max(ran.run_us - later, 0), session.compile_us, size)
+        if session.compiles or not self._size:
+            self._size = native.figures(self.program).size
+        return Ran(ran.outcome, JIT, max(ran.run_us - later, 0), session.compile_us, self._size)
 
     def _counted(self, run: Run) -> Ran:
         """On the machine that counts; what the exact tier and helpers do is not in the estimate."""
@@ -224,6 +226,7 @@ class Runner:
     def drop(self) -> None:
         """Forget all code, and why it was quarantined."""
         self.quarantined = None
+        self._size = 0
         if self._loaded is not None:
             self._loaded.discard(self.program)
 

@@ -6,7 +6,7 @@ import gc
 import threading
 from collections.abc import Callable
 from threading import Event, Thread, get_ident
-from time import monotonic
+from time import monotonic, sleep
 from weakref import ref
 
 import pytest
@@ -24,6 +24,7 @@ from device.vm.switch import SwitchEngine
 SUM = "mov r0, 0\nmov r6, 100\nagain: add r0, r6\nadd r6, -1\njne r6, 0, again\nexit"
 CALLS = "mov r1, 1\ncall 9\nmov r1, 2\ncall 9\nexit"
 SPIN = "mov r0, 0\nagain: add r0, 1\nja again\nexit"
+MIXED = "mov r6, 50\nagain: add r7, r6\nmov r1, r6\ncall 9\nadd r6, -1\njne r6, 0, again\nmov r0, r7\nexit"
 NESTED = """
     mov r6, 30
     mov r0, 0
@@ -278,3 +279,27 @@ def test_one_program_with_stacks_of_two_sizes(frame_sizes: tuple[int, int]) -> N
             outcome = engine.run(linked, Run(memory))
             fault = outcome.fault and outcome.fault.code
             assert (outcome.r0, fault) == ((5, None) if frame_size == 512 else (None, FaultCode.ILLEGAL_MEM))
+
+
+def test_machines_go_from_thread_to_thread() -> None:
+    """More threads than machines, with helper calls that let others run in between."""
+    engine, linked = JitEngine(machines=2), program(MIXED)
+    expected = run(SwitchEngine(), linked, call_helper=lambda *_: 1)
+    found = list[Outcome]()
+
+    def helper(_helper: int, r1: int, *_: int) -> int:
+        if r1 % 20 == 0:
+            sleep(0.0005)
+        return 1
+
+    def work() -> None:
+        found.extend(run(engine, linked, call_helper=helper) for _ in range(10))
+
+    for _ in range(5):
+        threads = [Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert found == [expected] * 300
+    assert engine.machines.made == 2
