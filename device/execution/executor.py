@@ -214,6 +214,17 @@ class Executor:
         except TimeoutError:
             raise Unavailable(f"slot {slot.number} takes no runs now", code="slot-closed") from None
 
+    async def measured(self, number: int) -> Prepared:
+        """The program of a slot, loaded and verified once more for the times that this takes.
+
+        Raises NotFound, Conflict (slot empty), and what `check` does.
+        """
+        self._slot(number)
+        image = self._images.get(number)
+        if image is None:
+            raise slot_empty(number)
+        return await self.check(number, image.image, _capabilities(image))
+
     def jobs(self) -> tuple[JobInfo, ...]:
         """GET /jobs."""
         return tuple(job.info(whole=False) for job in self._jobs.all)

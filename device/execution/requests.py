@@ -67,8 +67,8 @@ class Order:
 
         Raises Unprocessable when the program calls a helper outside the effective list and the request wants
         that looked at now, may not be compiled and the request wants that, or has another layout; Conflict
-        when its code is in quarantine then; MalformedRequest when it wants the image's list and there is none. The log gets every
-        call with the lists that lack it, and ids that grant nothing.
+        when its code is in quarantine then; MalformedRequest when it wants the image's list and there is
+        none. The log gets every call with the lists that lack it, and ids that grant nothing.
         """
         request = self.request
         _require_layout(prepared.program.layout, self.terms.layout)
@@ -141,9 +141,9 @@ class Done:
 
 
 def _require_layout(found: Layout, asked: Layout | None) -> None:
-    if asked not in (None, found):
+    if asked is not None and asked.code != found.code:
         raise Unprocessable(
-            f"the slot has layout {found.value}, not {asked.value if asked else ''}",
+            f"the slot has layout {found.value}, not {asked.value}",
             code="layout-differs",
             where="config",
         )

@@ -52,10 +52,16 @@ class LineResource(BoundedResource):
         if made.code.is_successful():  # 2.31 Continue is raised too
             return made
         problem = Problem.from_payload(made.payload, made.opt.content_format)
-        line = made.code.name_printable if problem is None else f"{problem.code}: {problem.detail}"
+        line = made.code.name_printable if problem is None else _line_of(problem)
         made.payload = _cut(" ".join(line.split()), MAX_LINE)
         made.opt.content_format = TEXT
         return made
+
+
+def _line_of(problem: Problem) -> str:
+    """Class and detail; without the class where the detail says as much (helpers.md section 9.2)."""
+    said = problem.code == "helper-denied" or problem.detail.startswith(problem.code)
+    return problem.detail if said else f"{problem.code}: {problem.detail}"
 
 
 def line_answer(text: str) -> Message:

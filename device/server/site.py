@@ -12,6 +12,7 @@ from device.execution import Executor
 from device.log import DeviceLog
 from device.peripherals import Board
 from device.resource import BoundedResource, BoundedSite, SourceCheck, Transfers, WellKnownCore
+from device.server.benchmark import Bench, BenchmarkPacket, BenchmarkShort, NativeExec
 from device.server.board import BoardResource, SaulDeviceResource, SaulResource, no_saul
 from device.server.identity import ConstantText, DeviceResource
 from device.server.jobs import JobResource, JobsResource, job_number
@@ -21,6 +22,14 @@ from device.server.pull import PullResource
 from device.server.slots import ExecResource, ImageResource, JitResource, SlotResource, SlotsResource
 from device.server.stores import StoreResource
 from device.server.suit import ManifestResource, StatusResource, TriggerResource, VersionResource
+from device.server.ubpf import (
+    ConsoleWrite,
+    ExecSlot,
+    LongRunning,
+    RunningVm,
+    ShortExecution,
+    WithPacket,
+)
 from device.server.updates import Updates
 from device.server.watch import BoardWatch
 from device.storage.slots import StoredImage
@@ -62,6 +71,7 @@ class DeviceSite(BoundedSite):
         self._add_board()
         self._add_slots()
         self._add_suit()
+        self._add_ubpf()
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -98,6 +108,8 @@ class DeviceSite(BoundedSite):
                 return self._job(job_number(path[1]))
             if len(path) == 2 and path[0] == "saul":
                 raise no_saul(path[1], len(self._saul)) from None
+            if len(path) == 3 and path[:2] == ("bpf", "exec") and _is_number(path[2]):
+                return ExecSlot(self.transfers, int(path[2]), self._parts.executor)  # it says so in a line
             slots = path[1:] if path[:1] == ("store",) else path
             if len(slots) > 1 and slots[0] == "slots" and slots[1].isdecimal():
                 last = self._parts.slots - 1
@@ -178,3 +190,20 @@ class DeviceSite(BoundedSite):
         self._put("suit/slot/active", ConstantText(transfers, "0", "suit.slot"))
         self._put("suit/slot/inactive", ConstantText(transfers, "1", "suit.slot"))
         self._put("suit/status", self._status)
+
+    def _add_ubpf(self) -> None:
+        parts, transfers, executor, bench = self._parts, self.transfers, self._parts.executor, Bench()
+        self._put("running_vm", RunningVm(transfers, executor))
+        self._put("short-execution", ShortExecution(transfers, executor))
+        self._put("with_coap_pkt", WithPacket(transfers, executor))
+        self._put("long-running", LongRunning(transfers, executor))
+        self._put("benchmark/short-execution", BenchmarkShort(transfers, executor, bench))
+        self._put("benchmark/with_coap_pkt", BenchmarkPacket(transfers, executor, bench, parts.log))
+        self._put("native/exec", NativeExec(transfers, bench))
+        self._put("console/write", ConsoleWrite(transfers, parts.log))
+        for number in range(parts.slots):
+            self._put(f"bpf/exec/{number}", ExecSlot(transfers, number, executor))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
