@@ -335,7 +335,7 @@ def test_requests_that_code_does_not_have_are_refused(jit: JitEngine, number: in
         return 0
 
     memory = build_memory(program("exit"), bytearray())
-    service = _Service([], machine.mailbox, Machine(Run(memory, call_helper=helper)))
+    service = _Service([], machine.mailbox, Machine(Run(memory, call_helper=helper)), 512)
     with pytest.raises(JitError, match="request"):
         service(number)
     assert calls == []
