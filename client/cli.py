@@ -32,6 +32,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "show": ("look", "Show a device, or one of its slots."),
     "undeploy": ("look", "Remove a program from a slot."),
     "store": ("look", "Show or change a key-value store."),
+    "board": ("board", "Show LEDs, display and readings, live; set what sensors feel."),
     "logs": ("logs", "Show the logs of devices, live with -f."),
     "attack": ("attack", "Throw forged updates at your device, and see each refused."),
     "bench": ("bench", "Measure engines on this machine."),

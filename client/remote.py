@@ -12,6 +12,7 @@ from client.directory import Target
 from client.exchange import DELETE, GET, POST, PUT, Call
 from device.api import (
     CBOR,
+    BoardInfo,
     DeviceInfo,
     ExecAnswer,
     ExecRequest,
@@ -99,6 +100,18 @@ class RemoteDevice:
     async def set_store(self, changes: Mapping[str, int | None], slot: int | None = None) -> None:
         """PUT to a store; None deletes a key. All or nothing."""
         await self.connection.ask(PUT, self.target.url(_store_path(slot)), dict(changes))
+
+    async def board(self) -> BoardInfo:
+        """GET /board."""
+        return await self._get("/board", BoardInfo)
+
+    def follow_board(self) -> AsyncGenerator[BoardInfo, None]:
+        """The board, now and whenever something about it changes (Observe)."""
+        return self._follow("/board", BoardInfo)
+
+    async def change(self, path: str, body: Mapping[str, Any]) -> None:
+        """PUT to `/board` or `/saul/{i}`."""
+        await self.connection.ask(PUT, self.target.url(path), dict(body))
 
     async def log(self, since: int = 0) -> LogPage:
         """GET /log from line `since` on."""

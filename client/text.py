@@ -46,10 +46,10 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 
 def block(pairs: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[str]:
-    """Names and values below each other; values that are None are left out, and escaped."""
+    """Names and values below each other, escaped; what has the value None is left out."""
     items = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
-    shown = [(name, escape(value)) for name, value in items if value is not None]
-    width = max((len(name) for name, _ in shown), default=0)
+    shown = [(escape(name), escape(value)) for name, value in items if value is not None]
+    width = max((display_width(name) for name, _ in shown), default=0)
     return [f"{name:<{width}}{_GAP}{value}".rstrip() for name, value in shown]
 
 
