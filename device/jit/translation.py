@@ -282,11 +282,10 @@ class _Taking:
         return left
 
     def _registers(self, exit_: Exit) -> list[int]:
-        registers: list[int] = [LOST] * FRAME_POINTER
-        for (register, high), where in exit_.halves:
-            value = where if isinstance(where, int) else self._held(where)
-            registers[register] = registers[register] | value << 32 * high
-        return registers
+        halves = {
+            half: where if isinstance(where, int) else self._held(where) for half, where in exit_.halves
+        }
+        return [_joined(halves, register) for register in range(FRAME_POINTER)]
 
     def _held(self, home: Home) -> int:
         if home.single:

@@ -268,3 +268,28 @@ def test_stacks_of_other_shapes_are_other_programs() -> None:
         outcome = engine.run(linked, Run(memory))
         assert outcome.fault is not None
         assert (outcome.fault.code, outcome.instructions) == (FaultCode.CALL_DEPTH, frames)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        "add r2, 1",
+        "mov r3, r2",
+        "mul32 r2, 3",
+        "rsh r2, 1",
+        "div r2, 3",
+        "mod r2, r2",
+        "div r3, r2",
+        "sdiv r2, r2",
+        "neg r2",
+    ],
+)
+def test_a_register_that_was_lost_is_not_shown_as_a_number(op: str) -> None:
+    """r2 is dead in the loop: translated code does not keep it, and the end of the budget shows registers."""
+    linked = program(f"lddw r2, 0x123456789\nmov r0, 0\nagain: add r0, 1\n{op}\nja again\nexit")
+    for budget in range(3, 20):
+        expected, found = run(SwitchEngine(), linked, budget=budget), run(generated(), linked, budget=budget)
+        assert expected.fault is not None
+        assert found.fault is not None
+        for shown, right in zip(found.fault.registers, expected.fault.registers, strict=True):
+            assert shown in (None, right)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from sys import byteorder
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from device.vm.analysis.intervals import Value
 from device.vm.decode import MASK32
@@ -31,8 +31,7 @@ class Writer(Protocol):
         """An atom with the value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(NamedTuple):
     """The address of an access: a register's value, what is known of it, and the displacement."""
 
     text: Text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from device.vm.analysis.budget import Segment
@@ -308,7 +308,7 @@ class BlockWriter:
 
     def _call_helper(self, step: Step, site: Site) -> dict[int, Text]:
         registers = self._registers
-        site = registers.noted(replace(site, kind=Kind.HELPER))
+        site = registers.noted(site._replace(kind=Kind.HELPER))
         arguments = ", ".join(registers.take(register).exact for register in _ARGUMENTS)
         registers.forget(0)
         call = self._lines.use(*(_WAKE_UP if step[7] == PERIODIC_WAKEUP else _HELP))

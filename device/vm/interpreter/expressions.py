@@ -7,8 +7,7 @@ intervals show that a result fits, or the next operation does not look at the bi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from device.vm.decode import MASK32, MASK64
 from device.vm.isa import Sem
@@ -25,8 +24,7 @@ LONG_TEXT: Final = 300
 """Characters above which a text is given a name rather than put into another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """An expression over the variables of the generated function.
 
     Its value lies in [low, high] once it is cut to `loose` bits; 0 says that it is what it should be. `bits`
@@ -94,7 +92,7 @@ def _made(text: str, a: Text, b: Text | None, low: int, high: int, loose: int, b
         reads, site = reads | b.reads, site or b.site
     made = Text(text, low, high, reads, loose, bits, site=site)
     if loose and bits > _LOOSE_BITS:
-        return replace(made, text=f"({text}) & {_MASK[loose]}", loose=0, bits=loose)
+        return made._replace(text=f"({text}) & {_MASK[loose]}", loose=0, bits=loose)
     return made
 
 
@@ -119,7 +117,7 @@ def _narrowed(value: Text, width: int) -> Text:
     if value.loose:
         if value.loose <= width:
             return value
-        return replace(value, loose=width, low=0, high=_MASK[width])
+        return value._replace(loose=width, low=0, high=_MASK[width])
     mask = _MASK[width]
     if value.high <= mask:
         return value
@@ -333,7 +331,7 @@ def reorder(sem: Sem, a: Text) -> Text:
         a = cut(a, a.loose)
     kept = a
     if a.loose or a.high > mask:
-        kept = replace(a, text=f"{a.inner} & {mask}", low=0, high=mask, loose=0, atom=False, bits=width)
+        kept = a._replace(text=f"{a.inner} & {mask}", low=0, high=mask, loose=0, atom=False, bits=width)
     if sem in _CUTS:
         return kept
     return _made(f"swap({kept.text}, 0, {width})", kept, None, 0, mask, 0, width)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 _INDENT: Final = " "
 """One blank a level, as CPython refuses more than 100 levels and nobody reads this but it."""
@@ -20,8 +20,7 @@ class Kind(Enum):
     CALL = "a callee was left: this is a caller's frame"
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """A line that may raise: which instruction it stands for, and how the machine's state is found there.
 
     `refund` is what was charged for this instruction and those behind it. `live` are the halves of registers

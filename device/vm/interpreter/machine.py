@@ -32,7 +32,25 @@ _ALIGNED: Final[dict[int, Literal["H", "I", "Q"]]] = {2: "H", 4: "I", 8: "Q"}
 
 
 class Lost(int):
-    """The value of a register that nothing reads any more and that translated code did not keep."""
+    """The value of a register that nothing reads any more and that translated code did not keep.
+
+    What is computed from it is lost too. Nothing that is tested, stored or returned is.
+    """
+
+    def _lost(self, *_others: int) -> Lost:
+        return self
+
+    def __bool__(self) -> bool:
+        return True  # as a divisor it is not zero
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = int.__hash__
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = _lost
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _lost
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _lost
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __abs__ = _lost
 
 
 LOST: Final = Lost(0)

@@ -13,7 +13,6 @@ things right:
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Final
 
 from device.vm.analysis.intervals import State
@@ -121,7 +120,7 @@ class Pending:
                 value = self.value(register)
                 if value.text != f"r{register}":
                     found.append((register, value.exact))
-        return replace(site, texts=tuple(found))
+        return site._replace(texts=tuple(found)) if found else site
 
     def _store(self, register: int) -> None:
         """Write a pending value out, unless it was the load that went before another one."""
