@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -60,6 +61,16 @@ class Signer:
     def names(self) -> str:
         """The files, for people."""
         return ", ".join(signer.path.name for signer in (self, *self.further))
+
+
+def open_to_others(signer: Signer) -> list[Path]:
+    """The files of private keys that somebody else than their owner may read."""
+    found = []
+    for one in (signer, *signer.further):
+        with suppress(OSError):
+            if one.path.stat().st_mode & 0o077:
+                found.append(one.path)
+    return found
 
 
 AskPassphrase = Callable[[Path], bytes]

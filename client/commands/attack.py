@@ -60,7 +60,7 @@ def attack_command(
     attacks = selection(names, brief=brief)
     if not attacks:
         raise ConfigError(f"no attack is called {names[0]!r}", code="argument", where="--only")
-    signer = signer_of(keys, pass_file)
+    signer = signer_of(ui, keys, pass_file)
     found = loop.run(ui, _attack(ui, attacks, signer, slot, devices, server, timeout))
     outcomes = [Outcome(device, verdict, verdict.breach) for device, verdict in found]
     held = sum(verdict.held for _, verdict in found)

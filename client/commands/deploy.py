@@ -112,16 +112,16 @@ def deploy_command(
             also=also_of(also, slot),
             stop=stop,
         )
-        signer = signer_of(keys, pass_file)
-        outcomes = loop.run(ui, _deploy(ui, what, signer, base_url(server), timeout, building, steps))
+        signer = signer_of(ui, keys, pass_file)
+        outcomes = loop.run(ui, deploy_once(ui, what, signer, base_url(server), timeout, building, steps))
     done = sum(outcome.ok for outcome in outcomes)
     ui.note(f"{done} of {len(outcomes)} updated in {duration(perf_counter() - start)}")
     if ui.several:
         return ui.table(outcomes, _table(outcomes))
-    return ui.finish(outcomes, _lines)
+    return ui.finish(outcomes, deployed_lines)
 
 
-async def _deploy(
+async def deploy_once(
     ui: Ui,
     what: Deployment,
     signer: Signer,
@@ -130,6 +130,7 @@ async def _deploy(
     building: Future[bytes],
     earlier: Sequence[Step],
 ) -> list[Outcome[Deployed]]:
+    """One deploy from a build under way to the slots, told to `ui` as it goes on. Raises as deploy_file does."""
     from client.pipeline import Watcher, deploy_file
     from client.release import Publisher
 
@@ -145,7 +146,7 @@ async def _deploy(
             def on_done(outcome: Outcome[Deployed]) -> None:
                 progress.advance()
                 if ui.several and outcome.result is not None:
-                    ui.note(f"{escape(outcome.device)}: {_lines(outcome.result)[0]}")
+                    ui.note(f"{escape(outcome.device)}: {deployed_lines(outcome.result)[0]}")
                 elif ui.several and outcome.error is not None:
                     ui.note(f"{escape(outcome.device)}: {escape(outcome.error.code)}")
 
@@ -154,7 +155,8 @@ async def _deploy(
             return await deploy_file(publisher, what, built=built, earlier=earlier, watcher=watcher)
 
 
-def _lines(deployed: Deployed) -> list[str]:
+def deployed_lines(deployed: Deployed) -> list[str]:
+    """What the slots hold now, for people."""
     release = deployed.release
     return [
         f"slot {release.slot} holds {release.tag}, "

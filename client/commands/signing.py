@@ -23,6 +23,7 @@ from client.commands.options import (
     slot_option,
     timeout_option,
 )
+from client.escape import escape
 from client.results import Outcome
 from client.text import block, size
 from client.ui import Ui
@@ -133,13 +134,16 @@ def release_options(command: Any) -> Any:
     return slot_option(text="RAM slot it is for.")(command)
 
 
-def signer_of(keys: tuple[str, ...], pass_file: Path | None) -> Signer:
+def signer_of(ui: Ui, keys: tuple[str, ...], pass_file: Path | None) -> Signer:
     """The keys to sign with; a pass phrase comes from the file, or is asked for on a terminal."""
-    from client.keys import key_path, load_signers, read_passphrase
+    from client.keys import key_path, load_signers, open_to_others, read_passphrase
 
     passphrase = None if pass_file is None else read_passphrase(pass_file)
     paths = [key_path(key) for key in keys or (None,)]
-    return load_signers(paths, passphrase=passphrase, ask=_ask)
+    signer = load_signers(paths, passphrase=passphrase, ask=_ask)
+    for path in open_to_others(signer):
+        ui.note(f"note: others may read the private key {escape(path)}: chmod 600 {escape(path)}")
+    return signer
 
 
 def _ask(path: Path) -> bytes:
@@ -356,7 +360,7 @@ async def _release(
 
     number = sequence_of(seq)
     agreed, further = terms.read(), also_of(also, slot)
-    signer = signer_of(keys, pass_file)
+    signer = signer_of(ui, keys, pass_file)
     packaged, *others = [
         prepare(one, layout, allowed=agreed.capabilities.helpers, profile=agreed.profile, on_step=ui.step)
         for one in (file, *(path for _, path in further))

@@ -342,7 +342,7 @@ class Node:
     def _announce_keys(self) -> None:
         folder = self.config.keys
         if self.trusted.names:
-            self.log.add("info", "keys", f"trusted in {folder}: {', '.join(self.trusted.names)}")
+            self.log.add("info", "keys", f"trusted in {folder}: {self.trusted.describe()}")
             return
         what = f"no keys in {folder}" if folder else "no keys"
         if folder and not folder.exists():

@@ -187,6 +187,15 @@ class TrustStore:
                 granted |= item.slots
         return frozenset(granted)
 
+    def describe(self) -> str:
+        """The keys for people, with the slots of those that may not write all."""
+        return ", ".join(
+            item.name
+            if item.slots is None
+            else f"{item.name} (slots {' '.join(map(str, sorted(item.slots))) or 'none'})"
+            for item in self.trusted
+        )
+
     @classmethod
     def load(cls, directory: Path) -> TrustStore:
         """The `*.pem.pub` files of a directory; one that does not exist is an empty store.

@@ -52,7 +52,7 @@ class ImageOperation:
     @property
     def name(self) -> str:
         """What the slot's program is called: the last part of where it comes from."""
-        return self.uri.rsplit("/", 1)[-1].removeprefix("#")
+        return self.uri.rsplit("/", 1)[-1].removeprefix("#") or "payload"
 
 
 @dataclass(slots=True)

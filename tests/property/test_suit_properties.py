@@ -44,6 +44,7 @@ from tests.suit_manifests import (
 TRUSTED = [KEY.public_key()]
 MATCH = (Command.IMAGE_MATCH, REPORT)
 P256 = generate_private_key(SECP256R1())
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
@@ -163,6 +164,16 @@ def test_p2_the_key_decides_the_algorithm(form: Format) -> None:
     assert code_of(under_ours, KEY.public_key(), P256.public_key()) == "BAD_SIGNATURE"
     ours_under_p256 = with_block(form, block_of(form, alg=-7))
     assert code_of(ours_under_p256, KEY.public_key(), P256.public_key()) == "BAD_SIGNATURE"
+
+
+@FORMATS
+@pytest.mark.parametrize("half", [0, 1, P256_ORDER, 2**256 - 1], ids=["0", "1", "the order", "the most"])
+def test_p2_halves_of_a_p256_signature(form: Format, half: int) -> None:
+    forged = half.to_bytes(32, "big") * 2
+    assert (
+        code_of(with_block(form, block_of(form, alg=-7, signature=forged)), P256.public_key())
+        == "BAD_SIGNATURE"
+    )
 
 
 def test_p2_algorithms_of_the_other_format() -> None:

@@ -148,3 +148,10 @@ def test_terms() -> None:
     assert capabilities_of() == Capabilities()
     assert capabilities_of(helpers=(2, 1, 2)).helpers == (1, 2)
     assert Terms(capabilities=Capabilities(profile="sming")).profile.name == "sming"
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_a_private_key_that_others_may_read_is_remarked_upon(home: Path, mode: int, said: bool) -> None:
+    (home / "old.pem").chmod(mode)
+    done = sign(home)
+    assert (done.exit_code, "others may read the private key" in done.stderr) == (0, said)

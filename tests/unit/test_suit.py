@@ -512,6 +512,7 @@ class TestKeys:
         assert store.writable([KEY.public_key()]) == frozenset({0, 2})
         assert store.writable(store.keys) == frozenset({0, 1, 2})
         assert store.writable([]) == frozenset()
+        assert store.describe() == "narrow (slots 0 2), other (slots 1)"
         everything = keys.TrustStore((narrow, keys.TrustedKey("other", OTHER.public_key())))
         assert everything.writable(everything.keys) is None
 
