@@ -24,6 +24,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("inspecting", "Make a signed manifest readable, and say what is wrong with it."),
     "publish": ("signing", "Sign, and put image and manifest onto the file server."),
     "deploy": ("deploy", "Build, sign, publish and install a program."),
+    "watch": ("watch", "Deploy a program, and again whenever it is saved."),
     "exec": ("execute", "Run the program of a slot and print its result."),
     "jobs": ("jobs", "List long-running programs, or show one."),
     "kill": ("jobs", "Stop long-running programs."),

@@ -130,7 +130,7 @@ async def deploy_once(
     building: Future[bytes],
     earlier: Sequence[Step],
 ) -> list[Outcome[Deployed]]:
-    """One deploy from a build under way to the slots, told to `ui` as it goes on. Raises as deploy_file does."""
+    """One deploy, from a build under way to the slots, told to `ui`. Raises what deploy_file does."""
     from client.pipeline import Watcher, deploy_file
     from client.release import Publisher
 
