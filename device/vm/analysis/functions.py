@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from device.vm.analysis import liveness
 from device.vm.analysis.lift import Decode, Unit, lift
 from device.vm.analysis.liveness import BOTH
 from device.vm.analysis.structure import Structure, shape
-from device.vm.decode import CALL_HELPER, CALL_LOCAL, Step
+from device.vm.decode import (
+    ATOMIC,
+    ATOMIC_FETCH,
+    CALL_HELPER,
+    CALL_LOCAL,
+    COMPARE_EXCHANGE,
+    LOAD,
+    LOAD_SIGNED,
+    STORE,
+    Step,
+)
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.program import PERIODIC_WAKEUP
+
+_LOUD: Final = frozenset({LOAD, LOAD_SIGNED, STORE, ATOMIC, ATOMIC_FETCH, COMPARE_EXCHANGE, CALL_HELPER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,7 @@ class Functions:
 
     `needs` are the halves that each reads of its caller, `returned` the argument registers that come back
     beside r0, `entries` the slots where a unit may begin (functions, headers of loops) with the halves live.
+    `quiet` functions touch no memory and call no helper, nor does what they call.
     """
 
     def __init__(self, decode: Decode, slots: int, entry: int) -> None:
@@ -43,6 +57,7 @@ class Functions:
         self.needs, returned = liveness.around_calls(units)
         self.returned = tuple(register for register in range(1, 6) if returned & BOTH[register])
         self.returned_halves = sum(BOTH[register] for register in self.returned)
+        self.quiet = _quiet(units)
         self._parts = {start: self._part(unit) for start, unit in units.items()}
         self.entries: Mapping[int, int] = self._find_entries()
 
@@ -100,3 +115,18 @@ class Functions:
                     live = liveness.before(step, live, self.needs.__getitem__, self.returned_halves)
                 entries[block.start] = entries.get(block.start, 0) | live
         return entries
+
+
+def _quiet(units: Mapping[int, Unit]) -> frozenset[int]:
+    """The functions that neither touch memory nor call helpers, themselves or through others."""
+    calls: dict[int, set[int]] = {}
+    for start, unit in units.items():
+        steps = [step for block in unit.blocks for _, step in block.steps]
+        if not any(step[0] in _LOUD for step in steps) and all(block.leave < 0 for block in unit.blocks):
+            calls[start] = {step[6] for step in steps if step[0] == CALL_LOCAL}
+    quiet = set(calls)
+    while True:
+        loud = {start for start in quiet if not calls[start] <= quiet}
+        if not loud:
+            return frozenset(quiet)
+        quiet -= loud

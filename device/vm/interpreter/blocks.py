@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,11 +69,13 @@ class Callees:
     """What a caller has to know of local functions.
 
     `needs` gives the halves that one reads of its caller; `returned` are the argument registers that come
-    back beside r0; `name` gives the unit for a callee's slot and what is known of its registers.
+    back beside r0; while `quiet` functions run it does not matter which frames are accessible; `name` gives
+    the unit for a callee's slot and what is known of its registers.
     """
 
     needs: Callable[[int], int]
     returned: tuple[int, ...]
+    quiet: Collection[int]
     name: Callable[[int, State], str]
 
     @property
@@ -330,10 +332,14 @@ class BlockWriter:
         arguments += [registers.take(register).exact for register in self._arguments(target)]
         kept = registers.noted(Site(site.pc + 1, 0, self._live_behind & SAVED, kind=Kind.CALL))
         back = ", ".join(f"r{register}" for register in (0, *self._callees.returned))
-        stack = lines.use("k", "m.stack")
-        lines.add(f"{stack}.base -= {self._frames.size}")
-        lines.add(f"n, {back} = {name}({', '.join(arguments)})", kept)
-        lines.add(f"{stack}.base += {self._frames.size}")
+        call = f"n, {back} = {name}({', '.join(arguments)})"
+        if target in self._callees.quiet:
+            lines.add(call, kept)
+        else:
+            stack = lines.use("k", "m.stack")
+            lines.add(f"{stack}.base -= {self._frames.size}")
+            lines.add(call, kept)
+            lines.add(f"{stack}.base += {self._frames.size}")
         for register in (0, *_ARGUMENTS):
             registers.forget(register)
         step_over(step, registers.state, self._data_base)

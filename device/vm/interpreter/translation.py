@@ -63,7 +63,9 @@ class Translation:
         self._made = 0
         self._guesses = Guesses(decode, slots)
         self._space: dict[str, Any] = _space()
-        callees = Callees(self._functions.needs.__getitem__, self.returned, self._callee)
+        callees = Callees(
+            self._functions.needs.__getitem__, self.returned, self._functions.quiet, self._callee
+        )
         self._around = Surroundings(frame_size, frames, data_base, callees, self._guesses.distrusted)
         self._waiting: list[Entry] = []
         self._lock = Lock()

@@ -66,7 +66,8 @@ def summary(orders: list[Order], total: Tally, seconds: float, found: int) -> st
     ends = ", ".join(f"{name} {number:,}" for name, number in sorted(total.ends.items(), key=lambda e: -e[1]))
     rate = total.cases / max(seconds, 1e-9)
     return (
-        f"fuzz: seed {orders[0].seed}, {total.cases:,} cases ({total.refused:,} refused), "
+        f"fuzz: seed {orders[0].seed}, {total.cases:,} cases of {total.programs:,} programs "
+        f"({total.refused:,} refused), "
         f"{total.runs:,} runs in {seconds:.0f} s, {rate:,.0f} cases/s on {len(orders)} processes, "
         f"{found} differences; {ends}"
     )

@@ -41,8 +41,13 @@ class Difference:
 
 @dataclass(slots=True)
 class Tally:
-    """What was done: `cases` are programs, `runs` are executions, those of the reference among them."""
+    """What was done.
 
+    `programs` were generated and `refused` of them by the verifier; `cases` are programs with a setup and a
+    budget on which engines were compared, `runs` the executions for that, those of the reference among them.
+    """
+
+    programs: int = 0
     cases: int = 0
     refused: int = 0
     runs: int = 0
@@ -50,6 +55,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Both together."""
+        self.programs += other.programs
         self.cases += other.cases
         self.refused += other.refused
         self.runs += other.runs
@@ -74,7 +80,7 @@ class Campaign:
         case = generate(source)
         if source.random() < 0.35:
             case = mutate(source, case)
-        self.tally.cases += 1
+        self.tally.programs += 1
         program = case.program()
         try:
             accepted = accepts(program, case)
@@ -99,6 +105,7 @@ class Campaign:
 
     def _compare(self, program: Program, case: Case, expected: Observed | None = None) -> Difference | None:
         expected = expected or execute(self._reference, program, case)
+        self.tally.cases += 1
         self.tally.runs += 1 + len(self._engines)
         if expected.raised is not None:
             return Difference("switch", case, expected, expected)
