@@ -35,7 +35,8 @@ test-docker: $(STAMP)
 	$(BIN)/python -m pytest -m docker
 
 # Line and branch coverage of updates and storage, by the tests that are about them.
-UPDATES := $(wildcard tests/unit/test_suit*.py tests/property/test_suit*.py tests/integration/test_device_*.py) \
+UPDATES := $(wildcard tests/unit/test_suit*.py tests/property/test_suit*.py) \
+	$(wildcard tests/*/test_device_updates.py tests/*/test_device_pull.py) \
 	$(wildcard tests/*/test_storage.py tests/*/test_power_cuts.py tests/*/test_update_cancel.py) \
 	$(wildcard tests/*/test_client_keys.py tests/*/test_client_attack.py tests/*/test_install_fuzz.py) \
 	$(wildcard tests/*/test_refusal_classes.py)

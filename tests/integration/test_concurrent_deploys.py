@@ -1,4 +1,4 @@
-"""Several operators deploy at the same time: only what was signed is installed, and each is told the truth."""
+"""Several operators deploy at once: only what was signed is installed, and each is told the truth."""
 
 from __future__ import annotations
 
