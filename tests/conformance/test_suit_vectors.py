@@ -41,6 +41,17 @@ async def test_vector(vector: dict[str, Any]) -> None:
         )
 
 
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_each_vector_is_readable(vector: dict[str, Any]) -> None:
+    found = inspect(bytes.fromhex(vector["envelope"]))
+    assert found.text
+    if vector["expect"]["result"] == "OK":
+        assert found.problems == ()
+        assert found.plan is not None
+        assert sorted(o.slot for o in found.plan.operations) == sorted(map(int, vector["expect"]["slots"]))
+        assert "unknown" not in "".join(found.text)
+
+
 # draft-ietf-suit-manifest, examples 1 and 3, signed with ESP256 by its authors' key.
 EXAMPLES = {
     "download and install": (

@@ -359,6 +359,55 @@ def test_members(name: str, form: Format, members: dict[Any, Any], code: str) ->
         assert uris(planned(envelope)) == [(2, ONE.url)]
 
 
+GOOD = cbor2.loads(IETF.update()[2:])
+BLOCKS = cbor2.loads(GOOD[2])
+
+
+def tagged(value: Any) -> bytes:
+    return cbor2.dumps(cbor2.CBORTag(107, value), canonical=True)
+
+
+def authenticated(*listed: Any) -> bytes:
+    return tagged({2: cbor2.dumps(list(listed), canonical=True), 3: GOOD[3]})
+
+
+SHAPES: list[tuple[str, bytes, str]] = [
+    ("good", authenticated(*BLOCKS), ""),
+    ("an array", tagged([]), "MALFORMED"),
+    ("another tag inside", tagged(cbor2.CBORTag(107, GOOD)), "MALFORMED"),
+    ("authentication as text", tagged({2: "x", 3: GOOD[3]}), "MALFORMED"),
+    ("authentication of a map", tagged({2: b"\xa0", 3: GOOD[3]}), "MALFORMED"),
+    ("manifest as text", tagged({2: GOOD[2], 3: "x"}), "MALFORMED"),
+    ("payload as text", tagged({**GOOD, "#x": "x"}), "MALFORMED"),
+    ("delegation", tagged({**GOOD, 1: b""}), "MALFORMED"),
+    ("no digest", authenticated(), "UNSIGNED"),
+    ("a digest alone", authenticated(BLOCKS[0]), "UNSIGNED"),
+    ("a block alone", authenticated(BLOCKS[1]), "MALFORMED"),
+    ("a block that is no bytes", authenticated(BLOCKS[0], 1), "MALFORMED"),
+    ("a block without its tag", authenticated(BLOCKS[0], BLOCKS[1][1:]), "MALFORMED"),
+    ("a block of three", authenticated(BLOCKS[0], b"\xd2\x83\x40\xa0\xf6"), "MALFORMED"),
+    ("a block of a map", authenticated(BLOCKS[0], b"\xd2\xa0"), "MALFORMED"),
+    ("a block with COSE_Mac0's tag", authenticated(BLOCKS[0], b"\xd1" + BLOCKS[1][1:]), "UNSUPPORTED"),
+    ("no components", IETF.update(common=cbor2.dumps({4: b"\x80"})), "MALFORMED"),
+    ("components as a map", IETF.update(common=cbor2.dumps({2: {}})), "MALFORMED"),
+    ("components empty", IETF.update(common=cbor2.dumps({2: []})), "MALFORMED"),
+    ("a component twice", IETF.update(common=cbor2.dumps({2: [[b"ram", b"2"]] * 2})), "MALFORMED"),
+    ("dependencies", IETF.update(common=cbor2.dumps({1: {}, 2: [[b"ram", b"2"]]})), "UNSUPPORTED"),
+    ("dependency prefixes", IETF.update(common=cbor2.dumps({2: [[b"ram", b"2"]], 3: []})), "UNSUPPORTED"),
+    ("common of an array", IETF.update(common=b"\x80"), "MALFORMED"),
+    ("no shared sequence", IETF.update(common=cbor2.dumps({2: [[b"ram", b"2"]]})), "POLICY"),
+    ("install of a map", IETF.update(members={20: b"\xa0"}), "MALFORMED"),
+]
+
+
+@pytest.mark.parametrize(("name", "envelope", "code"), SHAPES, ids=[row[0] for row in SHAPES])
+def test_shapes(name: str, envelope: bytes, code: str) -> None:
+    if code:
+        assert refused(envelope).code == code
+    else:
+        assert planned(envelope).operations
+
+
 class TestSevered:
     INSTALL = IETF.sequence(IETF.install(ONE))
     KEY = wire.IETF.key(Member.INSTALL)
