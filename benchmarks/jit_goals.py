@@ -1,6 +1,6 @@
 """What the JIT reached against each of its goals (engines.md, "JIT"), as a table in Markdown.
 
-    .venv/bin/python benchmarks/jit_goals.py [benchmarks/results/latest.json] > benchmarks/results/jit_goals.md
+    .venv/bin/python benchmarks/jit_goals.py [RESULTS.json] > benchmarks/results/jit_goals.md
 
 Reads what `client bench jit sizes` wrote; nothing is measured here.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import ge, le
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from client.bench.jit import means
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "latest.json"
 HELPERS_CALLED: Final = 1000
 """By the kernel helper_calls, in one call."""
