@@ -214,6 +214,15 @@ class Executor:
         except TimeoutError:
             raise Unavailable(f"slot {slot.number} takes no runs now", code="slot-closed") from None
 
+    def require_runnable(self, number: int, engine: str) -> None:
+        """Look whether a slot could be run by an engine now; `load_stored` has to have been there before.
+
+        Raises NotFound, Conflict (slot empty), MalformedRequest (`engine-unavailable`), why the stored image
+        is refused, Unprocessable for a program that must not be compiled.
+        """
+        select(engine, self.engines)
+        self._loaded(self._slot(number), Spent()).grant.require_engine(engine)
+
     async def measured(self, number: int) -> Prepared:
         """The program of a slot, loaded and verified once more for the times that this takes.
 
@@ -406,7 +415,8 @@ class Executor:
 
     def _order(self, slot: Slot, request: ExecRequest, terms: Terms, *, long: bool = False) -> Order:
         select(request.engine, self.engines)
-        return Order.take(request, RunLog(self._log, _source(slot), self._clock.now_us), terms, long=long)
+        lines = terms.lines or RunLog(self._log, _source(slot), self._clock.now_us)
+        return Order.take(request, lines, terms, long=long)
 
     def _around(self, slot: Slot, order: Order, turn: Turn, job: Job | None = None) -> Surroundings:
         return Surroundings(

@@ -32,13 +32,14 @@ class Terms:
 
     `access` is what µBPF's requests say of helpers beyond a list, `layout` the one that the slot's image has
     to have, `femto` that the rules of µBPF's Femto-Containers engine apply. `packet` is the context of a run
-    that answers it.
+    that answers it. `lines` is where runs that nobody asks for one by one share what they may log.
     """
 
     access: Access | None = None
     packet: PacketRequest | None = None
     layout: Layout | None = None
     femto: bool = False
+    lines: RunLog | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from device import __version__
 from device.api import DeviceInfo, SlotInfo
 from device.engines import CompilingEngine, engines_of_device
 from device.execution import Executor, RunLimits, ShortRunPool
+from device.execution.hooks import Hooks
 from device.log import DeviceLog, Sink
 from device.node.clock import BootClock
 from device.node.config import NodeConfig
@@ -119,6 +120,7 @@ class Node:
         )
         self._stack.push_async_callback(self._context.shutdown)
         self._stack.push_async_callback(self.executor.stop)
+        self._stack.push_async_callback(site.stop)
         self._stack.push_async_callback(self._updates.stop)
         self._register(site)
         self._announce()
@@ -221,6 +223,7 @@ class Node:
                 executor=self.executor,
                 shared=shared,
                 updates=self._updates,
+                hooks=Hooks(self.executor, self.log, self._clock.now_us),
                 log=self.log,
                 info=self.info,
                 slot_info=self.slot_info,
@@ -232,7 +235,6 @@ class Node:
         self.executor.on_change = site.slot_changed
         self.executor.on_job = site.job_changed
         self._updates.on_change = site.update_changed
-        self._stack.callback(site.close)
         return site
 
     def _allowed_hosts(self) -> tuple[str, ...]:

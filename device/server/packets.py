@@ -6,6 +6,7 @@ Type, id and token are the exchange's, and so is what belongs to the transport: 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Final
 
 from aiocoap import Code, Message
@@ -33,21 +34,18 @@ SHORT: Final = ExecRequest(timeout_ms=TIMEOUT_MS)
 _OF_TRANSPORT: Final = (6, 23, 27)
 
 
-class PacketResource(MapResource):
-    """`/slots/{n}/packet`: any method, any payload; the program of the slot answers."""
+class ProgramResource(MapResource):
+    """A resource whose answers are a program's, to any method and payload."""
 
-    rt = "micro-bpf.packet"
     max_body = MAX_PAYLOAD
 
-    def __init__(self, transfers: Transfers, number: int, executor: Executor) -> None:
-        super().__init__(transfers)
-        self._number = number
-        self._executor = executor
+    @abstractmethod
+    async def reply(self, request: Message) -> Message:
+        """Have the program answer."""
 
     async def render_get(self, request: Message) -> Message:
-        """Have the program answer."""
-        message, _ = await respond(self._executor, self._number, request)
-        return message
+        """The program's answer."""
+        return await self.reply(request)
 
     render_post = render_put = render_delete = render_get
     render_fetch = render_patch = render_ipatch = render_get
@@ -57,6 +55,22 @@ class PacketResource(MapResource):
         link: dict[str, Any] = super().get_link_description() or {}
         link.pop("ct", None)
         return link
+
+
+class PacketResource(ProgramResource):
+    """`/slots/{n}/packet`: the program of the slot answers."""
+
+    rt = "micro-bpf.packet"
+
+    def __init__(self, transfers: Transfers, number: int, executor: Executor) -> None:
+        super().__init__(transfers)
+        self._number = number
+        self._executor = executor
+
+    async def reply(self, request: Message) -> Message:
+        """See ProgramResource."""
+        message, _ = await respond(self._executor, self._number, request)
+        return message
 
 
 async def respond(

@@ -6,14 +6,18 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aiocoap.pipe import Pipe
+
 from device.api import DeviceInfo, SlotInfo
 from device.errors import NotFound
 from device.execution import Executor
+from device.execution.hooks import Hooks
 from device.log import DeviceLog
-from device.peripherals import Board
+from device.peripherals import Board, Reader
 from device.resource import BoundedResource, BoundedSite, SourceCheck, Transfers, WellKnownCore
 from device.server.benchmark import Bench, BenchmarkPacket, BenchmarkShort, NativeExec
 from device.server.board import BoardResource, SaulDeviceResource, SaulResource, no_saul
+from device.server.hooks import HookTree, no_hook
 from device.server.identity import ConstantText, DeviceResource
 from device.server.jobs import JobResource, JobsResource, job_number
 from device.server.log import LogResource
@@ -46,6 +50,7 @@ class Parts:
     executor: Executor
     shared: MemoryStore
     updates: Updates
+    hooks: Hooks
     log: DeviceLog
     info: Callable[[], DeviceInfo]
     slot_info: Callable[[int], SlotInfo]
@@ -73,12 +78,21 @@ class DeviceSite(BoundedSite):
         self._add_suit()
         self._add_ubpf()
 
-    def close(self) -> None:
-        """Watch nothing any more."""
+    async def stop(self) -> None:
+        """Watch nothing any more, and end all hooks."""
         self._watch.stop()
+        await self._hooks.stop()
+
+    async def render_to_pipe(self, pipe: Pipe) -> None:
+        """See BoundedSite; hooks on packets hear of it, unless its sender may be somebody else."""
+        if self._check is None or self._check.verified(pipe.request):
+            self._hooks.packet_came(pipe.request)
+        await super().render_to_pipe(pipe)
 
     def slot_changed(self, number: int) -> None:
         """Something about a slot is different: its program, its counters, whether it runs; its stores too."""
+        if self._parts.image(number) is None:
+            self._hooks.slot_emptied(number)
         self._slots[number].updated_state()
         self._listing.updated_state()
         for store in (self._stores[0], self._stores[number + 1]):
@@ -108,6 +122,8 @@ class DeviceSite(BoundedSite):
                 return self._job(job_number(path[1]))
             if len(path) == 2 and path[0] == "saul":
                 raise no_saul(path[1], len(self._saul)) from None
+            if len(path) == 2 and path[0] == "hooks":
+                raise no_hook(path[1]) from None
             if len(path) == 3 and path[:2] == ("bpf", "exec") and _is_number(path[2]):
                 return ExecSlot(self.transfers, int(path[2]), self._parts.executor)  # it says so in a line
             slots = path[1:] if path[:1] == ("store",) else path
@@ -147,6 +163,7 @@ class DeviceSite(BoundedSite):
             for index in range(len(board.saul.devices))
         ]
         self._watch = BoardWatch(board, self._is_watched, self._board.updated_state, self._saul_changed)
+        self._hooks = HookTree(self, self._parts.hooks, len(self._saul), self._begin_watch)
         self._put("board", self._board)
         self._put("saul", self._registry)
         for index, device in enumerate(self._saul):
@@ -156,11 +173,13 @@ class DeviceSite(BoundedSite):
         self._watch.begin()
 
     def _is_watched(self) -> bool:
-        return any(resource.observers for resource in (self._board, self._registry, *self._saul))
+        seen = any(resource.observers for resource in (self._board, self._registry, *self._saul))
+        return seen or self._hooks.watches_saul
 
-    def _saul_changed(self, index: int) -> None:
+    def _saul_changed(self, reader: Reader) -> None:
         self._registry.updated_state()
-        self._saul[index].updated_state()
+        self._saul[reader.index].updated_state()
+        self._hooks.saul_changed(reader)
 
     def _add_slots(self) -> None:
         parts, transfers = self._parts, self.transfers

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from device.peripherals import Board, BoardState
+from device.peripherals import Board, BoardState, Reader
 
 LOOK_S: Final = 0.1
 """Seconds between two looks at what only time changes."""
@@ -23,7 +23,7 @@ class BoardWatch:
     """Watches one board on the event loop's thread.
 
     `wanted` says whether anybody is interested; whoever begins to be calls `begin`. `on_board` hears of any
-    change, `on_saul` of the device whose reading is another one.
+    change, `on_saul` of each device whose reading is another one.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class BoardWatch:
         board: Board,
         wanted: Callable[[], bool],
         on_board: Callable[[], None],
-        on_saul: Callable[[int], None],
+        on_saul: Callable[[Reader], None],
     ) -> None:
         self._board = board
         self._wanted = wanted
@@ -79,4 +79,4 @@ class BoardWatch:
         self._on_board()
         for before, after in zip(former.readers, now.readers, strict=True):
             if before != after:
-                self._on_saul(after.index)
+                self._on_saul(after)

@@ -279,11 +279,15 @@ async def test_links(bench: Bench) -> None:
     paths = ["/device", "/slots", "/jobs", "/store/global", "/log", "/riot/board", "/.well-known/core"]
     paths += [f"/suit/{name}" for name in ("trigger", "manifest", "pull", "version", "status")]
     paths += ["/suit/slot/active", "/suit/slot/inactive"]
+    paths += ["/board", "/saul", *(f"/saul/{index}" for index in range(8)), "/hooks"]
+    paths += ["/running_vm", "/short-execution", "/with_coap_pkt", "/long-running", "/native/exec"]
+    paths += ["/benchmark/short-execution", "/benchmark/with_coap_pkt", "/console/write"]
     for slot in range(5):
-        paths += [f"/slots/{slot}{below}" for below in ("", "/exec", "/image", "/jit")]
-        paths.append(f"/store/slots/{slot}")
+        paths += [f"/slots/{slot}{below}" for below in ("", "/exec", "/image", "/jit", "/packet")]
+        paths += [f"/store/slots/{slot}", f"/bpf/exec/{slot}"]
     assert sorted(links) == sorted(paths)
-    observable = {"/slots", "/jobs", "/store/global", "/log", "/suit/status"}
+    observable = {"/slots", "/jobs", "/store/global", "/log", "/suit/status", "/board", "/saul", "/hooks"}
+    observable |= {f"/saul/{index}" for index in range(8)}
     observable |= {f"/slots/{slot}" for slot in range(5)} | {f"/store/slots/{slot}" for slot in range(5)}
     assert {href for href, facts in links.items() if "obs" in facts} == observable
     assert (links["/device"]["ct"], links["/riot/board"]["ct"], links["/riot/board"]["sz"]) == (
@@ -296,8 +300,9 @@ async def test_links(bench: Bench) -> None:
     assert len(filtered.links) == 5
     # What is listed is there, and its methods are answered.
     for href in links:
-        free = href in ("/slots/3/image", "/slots/4/image")
-        assert (await bench.get(href)).code in (("4.09",) if free else ("2.05", "4.05"))
+        free = href.startswith(("/slots/3/", "/slots/4/")) and href.endswith(("/image", "/packet"))
+        answers = ("5.00",) if href.endswith("/packet") else ("2.05", "2.03", "4.05")
+        assert (await bench.get(href)).code in (("4.09",) if free else answers)
 
 
 async def test_etags(bench: Bench) -> None:
