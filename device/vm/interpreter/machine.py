@@ -46,9 +46,13 @@ class Lost(int):
     def __eq__(self, other: object) -> bool:
         return False
 
+    def __and__(self, other: int) -> int:
+        return self if other else 0  # that takes no value to know, so that it may be alive
+
     __hash__ = int.__hash__
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = _lost
-    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _lost
+    __rand__ = __and__
+    __or__ = __ror__ = __xor__ = __rxor__ = _lost
     __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _lost
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __abs__ = _lost
 
