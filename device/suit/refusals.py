@@ -70,9 +70,9 @@ class Refusal(Enum):
     IMAGE_SIZE = (-1, 11, "4.12", "publish the image that belongs to this manifest")
     IMAGE_DIGEST = (-7, 10, "4.12", "publish the image that belongs to this manifest")
     PROGRAM = (-8, 11, "4.22", "`client verify` shows every finding")
-    BUSY = (-11, 0, "5.03", "wait for the update that is under way")
+    BUSY = (-11, None, "5.03", "wait for the update that is under way")
 
-    def __init__(self, riot_code: int, report_reason: int, coap: str, advice: str) -> None:
+    def __init__(self, riot_code: int, report_reason: int | None, coap: str, advice: str) -> None:
         self.riot_code = riot_code
         self.report_reason = report_reason
         self.coap = coap

@@ -13,6 +13,7 @@ import pytest
 from aiocoap import Code, Message
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from device.api import UpdateStatus
 from device.errors import Unavailable
 from device.node import NodeLimits
 from tests.device_bench import SEVEN, SPIN, Bench, Reply, device, eventually, example
@@ -221,6 +222,20 @@ async def test_a_signed_manifest_does_not_wait_for_a_fetch_that_anybody_started(
         assert s.bench.node.slots.sequence_number == 1
         assert any("suit: refused BUSY (manifest)" in line for line in s.bench.lines)
         assert (await pulling).code == ("2.01" if way == "trigger" else "5.03")
+
+
+async def test_an_update_that_gave_way_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site(tmp_path) as s, silent_server() as (silent, asked):
+        said: list[UpdateStatus] = []
+        updates = s.bench.node._updates
+        monkeypatch.setattr(updates, "on_change", lambda: said.append(updates.status()))
+        await s.trigger(f"{silent}/m")
+        await eventually(lambda: bool(asked))
+        assert (await post(s, envelope(s, SEVEN, 1))).code == "2.01"
+        await eventually(lambda: updates.status().result == "OK")
+        (ended,) = [one for one in said if one.result == "BUSY"]
+        assert (ended.url, ended.riot_code, ended.report_reason) == (f"{silent}/m", -11, None)
+        assert "posted" in (ended.detail or "")
 
 
 @pytest.mark.parametrize("kind", ["noise", "another key", "old number", "another board"])
