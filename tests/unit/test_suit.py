@@ -449,13 +449,13 @@ class TestKeys:
 
     def test_pass_phrase(self, tmp_path: Path) -> None:
         path = tmp_path / "k.pem"
-        keys.generate(path, passphrase=b"open sesame")
+        keys.generate(path, passphrase=b"sesame seeds")
         assert b"ENCRYPTED" in path.read_bytes()
-        keys.load_private(path, b"open sesame")
-        for wrong in (None, b"open"):
+        keys.load_private(path, b"sesame seeds")
+        for wrong in (None, b"sesame"):
             with pytest.raises(ConfigError) as caught:
                 keys.load_private(path, wrong)
-            assert "open" not in str(caught.value)
+            assert "sesame" not in str(caught.value)
 
     def test_other_keys_are_named(self, tmp_path: Path) -> None:
         path = tmp_path / "p384.pem"
