@@ -41,6 +41,9 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 }
 """Verb → (module in client/commands, what it does)."""
 
+HIDDEN: Final = frozenset({"compile", "postprocessing", "pull", "execute"})
+"""Verbs of µBPF's own tool, for its scripts; all in client/commands/original.py."""
+
 
 class Verbs(click.Group):
     """The group of all verbs. Help texts are here, so that listing them imports nothing."""
@@ -51,9 +54,10 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # the same
         """The verb's command, imported now."""
-        if cmd_name not in VERBS:
+        if cmd_name not in VERBS and cmd_name not in HIDDEN:
             return None
-        module = import_module(f"client.commands.{VERBS[cmd_name][0]}")
+        home = "original" if cmd_name in HIDDEN else VERBS[cmd_name][0]
+        module = import_module(f"client.commands.{home}")
         command = getattr(module, f"{cmd_name}_command")
         assert isinstance(command, click.Command)  # noqa: S101  # the table above names commands only
         return command

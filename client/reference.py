@@ -17,8 +17,8 @@ from client.settings import INTERRUPTED
 
 _HEAD = """# Command line
 
-Written from the commands by `python -m client.reference > docs/cli.md`; a test compares. `client VERB --help` says
-the same in the terminal."""
+Written from the commands by `python -m client.reference > docs/cli.md`; a test compares.
+`client VERB --help` says the same in the terminal."""
 
 _EXITS = {
     Exit.DONE: "done",
