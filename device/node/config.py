@@ -11,7 +11,7 @@ from typing import Any, Final
 from device.errors import ConfigError
 from device.execution.grants import STORE_MAX, SlotRules
 from device.peripherals import Signal
-from device.suit.capabilities import STACK_MOST
+from device.suit.capabilities import STACK_ALIGNMENT, STACK_MOST
 from device.suit.wire import WIRE_PROFILES
 from device.transport import LAN, Timing, parse_url
 from device.vm.loader import RAM_LIMIT
@@ -243,6 +243,10 @@ def _check_defaults(limits: NodeLimits) -> None:
             raise ConfigError(
                 f"{name}_default, {default}, is above {name}_max, {most}", where="--limit", hint="set both"
             )
+    if limits.stack_max % STACK_ALIGNMENT:
+        raise ConfigError(
+            f"stack_max, {limits.stack_max}, is no multiple of {STACK_ALIGNMENT}", where="--limit"
+        )
 
 
 def _check(where: str, value: int, least: int, most: int) -> None:

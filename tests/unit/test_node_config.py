@@ -89,6 +89,9 @@ def test_every_limit_is_in_the_help(name: str) -> None:
         pytest.param(["budget_max=1999999"], False, id="maximum below the usual default"),
         pytest.param(["budget_max=10", "budget_default=10"], True, id="equal"),
         pytest.param(["budget_default=4294967295"], True, id="the greatest"),
+        pytest.param(["store_default=300"], False, id="a store above the usual maximum"),
+        pytest.param(["store_max=15"], False, id="the usual store above a maximum"),
+        pytest.param(["store_default=300", "store_max=300"], True, id="a store of the maximum"),
     ],
 )
 def test_a_default_above_its_maximum(texts: list[str], fine: bool) -> None:
@@ -96,6 +99,35 @@ def test_a_default_above_its_maximum(texts: list[str], fine: bool) -> None:
     if fine:
         assert NodeConfig(limits=limits).limits == limits
     else:
-        with pytest.raises(ConfigError, match="above budget_max") as refused:
+        with pytest.raises(ConfigError, match="above (budget|store)_max") as refused:
             NodeConfig(limits=limits)
         assert (refused.value.where, refused.value.hint) == ("--limit", "set both")
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("profiles=riot", ("riot",)),
+        ("profiles=ietf, riot", ("ietf", "riot")),
+        ("profiles=riot,riot", ("riot",)),
+        ("profiles=", None),
+        ("profiles=riot,other", None),
+        ("profiles=ubpf", None),
+    ],
+)
+def test_formats_of_updates(text: str, taken: tuple[str, ...] | None) -> None:
+    if taken is not None:
+        assert limits_of([text]).profiles == taken
+    else:
+        with pytest.raises(ConfigError, match="no profiles of updates"):
+            limits_of([text])
+
+
+@pytest.mark.parametrize(("stack", "fine"), [(512, True), (256, True), (32, True), (250, False)])
+def test_the_largest_stack_is_a_stack(stack: int, fine: bool) -> None:
+    limits = limits_of([f"stack_max={stack}"])
+    if fine:
+        assert NodeConfig(limits=limits).limits == limits
+    else:
+        with pytest.raises(ConfigError, match="no multiple of 8"):
+            NodeConfig(limits=limits)
