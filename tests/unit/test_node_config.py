@@ -99,7 +99,7 @@ def test_a_default_above_its_maximum(texts: list[str], fine: bool) -> None:
     if fine:
         assert NodeConfig(limits=limits).limits == limits
     else:
-        with pytest.raises(ConfigError, match="above (budget|store)_max") as refused:
+        with pytest.raises(ConfigError, match=r"above (budget|store)_max") as refused:
             NodeConfig(limits=limits)
         assert (refused.value.where, refused.value.hint) == ("--limit", "set both")
 
