@@ -11,6 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -30,6 +31,14 @@ BUSY_RETRY_S: Final = 2
 _REMEMBERED: Final = 1024
 
 Update = Callable[[], Awaitable[Progress]]
+
+
+@dataclass(slots=True)
+class _Start:
+    """When a source last started an update, and whether that turned out to be signed."""
+
+    at: float
+    signed: bool = False
 
 
 class Updates:
@@ -54,7 +63,8 @@ class Updates:
         self._clock = clock
         self._now = now
         self._since_ms = 0
-        self._started: OrderedDict[str, float] = OrderedDict()
+        self._started: OrderedDict[str, _Start] = OrderedDict()
+        self._starter: _Start | None = None
         self._task: asyncio.Task[Progress | None] | None = None
 
     # Three ways to ask for one
@@ -79,18 +89,21 @@ class Updates:
         """Begin the update whose manifest this is. Raises Unavailable as `start` does.
 
         One that is signed and that the device would carry out takes the place of one that is not yet known to
-        be. The signature is looked at beforehand only then, at most once a second for a source.
+        be. Nor does it wait for what was asked for in the name of its source, which anybody could forge,
+        unless that was signed as well.
         """
         earlier = self._task if self._busy else None
         if earlier is not None:
-            if self._installer.authenticated:
+            if self._installer.authenticated or not self._installer.accepts(envelope):
                 self._require_free()
             self._admit(source)
-            if not self._installer.accepts(envelope):
-                self._require_free()
             self._log.add("warning", "suit", "suit: a signed manifest takes the place of one being fetched")
             self._installer.give_way()
             earlier.cancel()
+        elif (
+            self._too_soon(source) and not self._started[source].signed and self._installer.accepts(envelope)
+        ):
+            self._note_start(source)
         else:
             self._admit(source)
         self._begin(partial(self._installer.update_with, envelope), earlier)
@@ -177,15 +190,23 @@ class Updates:
             return None
 
     def _changed(self) -> None:
+        if self._installer.authenticated and self._starter is not None:
+            self._starter.signed = True
         self._since_ms = self._clock.now_us() // 1000
         self.on_change()
 
     def _admit(self, source: str) -> None:
         """Hold a source to its rate."""
-        now = self._now()
-        if now - self._started.get(source, -PER_SOURCE_S) < PER_SOURCE_S:
+        if self._too_soon(source):
             raise _busy("one update a second from one address", retry_after_s=1)
-        self._started[source] = now
+        self._note_start(source)
+
+    def _too_soon(self, source: str) -> bool:
+        last = self._started.get(source)
+        return last is not None and self._now() - last.at < PER_SOURCE_S
+
+    def _note_start(self, source: str) -> None:
+        self._starter = self._started[source] = _Start(self._now())
         self._started.move_to_end(source)
         if len(self._started) > _REMEMBERED:
             self._started.popitem(last=False)

@@ -238,6 +238,31 @@ async def test_an_update_that_gave_way_says_so(tmp_path: Path, monkeypatch: pyte
         assert "posted" in (ended.detail or "")
 
 
+@pytest.mark.parametrize("forged", ["trigger", "pull", "noise"])
+async def test_a_signed_manifest_does_not_wait_for_what_was_asked_for_in_its_senders_name(
+    tmp_path: Path, forged: str
+) -> None:
+    """The rate is counted by address, and who forges the operator's may start an update a second, too."""
+    async with site(tmp_path) as s:
+        good, other = envelope(s, SEVEN, 1), envelope(s, SPIN, 2)
+        nothing = f"{s.server}/nothing"
+        if forged == "trigger":
+            await s.trigger(nothing)
+        elif forged == "pull":
+            await pull(s, nothing)
+        else:
+            await post(s, b"noise")
+        await eventually(lambda: s.bench.node._updates.status().result in ("TRANSPORT", "FORMAT"))
+        url = s.publish(SPIN, 3)
+        assert (await s.bench.ask(Code.POST, "/suit/trigger", payload=url.encode())).code == "5.03"
+        assert (await s.bench.ask(Code.POST, "/suit/manifest", payload=b"noise")).code == "5.03"
+        assert (await s.bench.ask(Code.POST, "/suit/manifest", payload=good)).code == "2.01"
+        await eventually(lambda: s.bench.node.slots.sequence_number == 1)
+        # It was signed: the next one has to wait, signed or not.
+        reply = await s.bench.ask(Code.POST, "/suit/manifest", payload=other)
+        assert (reply.code, reply.message.opt.max_age) in (("5.03", 1), ("5.03", 2))
+
+
 @pytest.mark.parametrize("kind", ["noise", "another key", "old number", "another board"])
 async def test_what_would_not_be_carried_out_waits_its_turn(tmp_path: Path, kind: str) -> None:
     async with site(tmp_path) as s, silent_server() as (silent, asked):
