@@ -400,6 +400,7 @@ class HookRequest(Message):
         for name, trigger in (("period_ms", "interval"), ("index", "saul"), ("path", "path")):
             if getattr(self, name) is not None and self.trigger != trigger:
                 raise MalformedRequest(f"{name} belongs to trigger {trigger}", where=name)
+        _require(self.index is None or 0 <= self.index <= 0xFF, "index", "from 0 to 255")
         if self.trigger == "interval":
             period = self.period_ms or 0
             _require(

@@ -47,6 +47,9 @@ REPLACE_GRACE_S: Final = 1.0
 OPENING_S: Final = 10.0
 """Seconds that a job waits for a commit to its slot, which takes a few at most."""
 
+_SAYABLE: Final = 10**6
+"""From here on a number is not repeated: CBOR has some that Python does not print."""
+
 MACHINE_S: Final = 3.0
 """Seconds that a short run which insists on compiled code waits for a machine."""
 
@@ -455,7 +458,8 @@ class Executor:
 
     def _slot(self, number: int) -> Slot:
         if not 0 <= number < len(self._slots):
-            raise NotFound(f"there is no slot {number}", hint=f"slots are 0 to {len(self._slots) - 1}")
+            named = f"slot {number}" if abs(number) < _SAYABLE else "such slot"
+            raise NotFound(f"there is no {named}", hint=f"slots are 0 to {len(self._slots) - 1}")
         return self._slots[number]
 
     def _size(self, slot: Slot) -> int:

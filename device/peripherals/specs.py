@@ -88,7 +88,8 @@ def signal_from(value: Any) -> Signal:
     names = _FIELDS[kind]
     for name in value:
         if name != "kind" and name not in names:
-            raise MalformedRequest(f"a {kind} has no {str(name)[:40]!r}", where=str(name)[:40])
+            shown = name[:40] if isinstance(name, str) else f"({type(name).__name__})"
+            raise MalformedRequest(f"a {kind} has no {shown!r}", where=shown)
     for name in names:
         if name not in value and name not in _OPTIONAL:
             raise MalformedRequest(f"a {kind} needs its {name}", where=name)

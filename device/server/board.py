@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiocoap import Code, Message
 
-from device.api import BoardChange, BoardInfo, LcdInfo, PinInfo, SaulChange, SaulInfo, SaulList
+from device.api import BoardChange, BoardInfo, LcdInfo, PinInfo, SaulChange, SaulInfo, SaulList, shown_key
 from device.errors import MalformedRequest, NotFound, TooLarge
 from device.peripherals import Board, Constant, Failing, Reader, Signal, signal_from
 from device.peripherals.board import MAX_PACKET
@@ -106,7 +106,7 @@ class BoardResource(MapResource):
         known = {str(line): line for line in self._board.state().lines}
         if name not in known:
             raise MalformedRequest(
-                f"{str(name)[:20]!r} is no analog line here",
+                f"{shown_key(name)!r} is no analog line here",
                 where="adc",
                 hint=f"lines are {', '.join(known) or 'none'}",
             )
@@ -157,15 +157,15 @@ def _pin(name: Any) -> tuple[int, int]:
     place = pin_of(name) if isinstance(name, str) else None
     if place is None or not exists(*place):
         raise MalformedRequest(
-            f"{str(name)[:20]!r} is no pin", where="pins", hint="A0 to P15, or 0/0 to 15/15"
+            f"{shown_key(name)!r} is no pin", where="pins", hint="A0 to P15, or 0/0 to 15/15"
         )
     return place
 
 
-def _signal(value: Any, name: str) -> Signal:
+def _signal(value: Any, name: Any) -> Signal:
     """A number, which stays, or a map."""
     if isinstance(value, Mapping):
         return signal_from(value)
     if type(value) is not int or not 0 <= value <= 0xFFFF:
-        raise MalformedRequest("an input is a number or a map with a kind", where=str(name)[:20])
+        raise MalformedRequest("an input is a number or a map with a kind", where=shown_key(name))
     return Constant(value)

@@ -90,6 +90,10 @@ REFUSED = [
     pytest.param("/board", {"adc": {"2": -1}}, "4.00", id="negative"),
     pytest.param("/board", {"test_packet": b"x" * 1025}, "4.13", id="packet"),
     pytest.param("/board", {"leds": {}}, "4.00", id="unknown-part"),
+    pytest.param("/board", {"pins": {10**5000: 1}}, "4.00", id="unprintable-pin"),
+    pytest.param("/board", {"adc": {10**5000: 1}}, "4.00", id="unprintable-line"),
+    pytest.param("/saul/1", {"values": [10**5000]}, "4.00", id="unprintable-value"),
+    pytest.param("/saul/1", {"signal": {"kind": "fail", 10**5000: 1}}, "4.00", id="unprintable-parameter"),
 ]
 
 

@@ -119,6 +119,15 @@ async def test_refused(bench: Bench, asked: Any, code: str) -> None:
     assert (await bench.get("/hooks")).value == {"items": []}
 
 
+@pytest.mark.parametrize("path", ["/hooks", "/jobs"])
+@pytest.mark.parametrize("slot", [10**2000, -(10**2000), 10**5000])
+async def test_slots_that_cannot_be_printed(bench: Bench, path: str, slot: int) -> None:
+    asked = {"slot": slot} if path == "/jobs" else {"slot": slot, "trigger": "packet"}
+    reply = await bench.ask(Code.POST, path, asked)
+    too_long = path == "/hooks" and slot == 10**5000
+    assert reply.code == ("4.13" if too_long else "4.04")
+
+
 async def test_there_is_an_end_to_hooks(bench: Bench) -> None:
     await bench.install(0, SEVEN)
     for number in range(MAX_HOOKS):

@@ -22,6 +22,13 @@ FIELDS = (
     "timeout_ms",
     "repeat",
     "r0",
+    "slot",
+    "trigger",
+    "index",
+    "values",
+    "signal",
+    "kind",
+    "pins",
 )
 ODD_NUMBERS = (0, 1, -1, 60_000, 60_001, 2**31, 2**32 - 1, 2**32, 2**63, 2**64, -(2**64) - 1, 10**5000, 1.5)
 ODD_TEXTS = ("", "auto", "switch", "jit", "00ff", "0", "-1", "x" * 300, "é\u202e", "\0", "4294967296", "01")

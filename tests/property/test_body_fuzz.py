@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
 import pytest
 
-from device.api import CBOR, JSON, ExecRequest, Problem, decode_body, encode_body
+from device.api import (
+    CBOR,
+    JSON,
+    BoardChange,
+    ExecRequest,
+    HookRequest,
+    JobRequest,
+    Problem,
+    SaulChange,
+    decode_body,
+    encode_body,
+)
 from device.errors import RequestError
+from device.peripherals import signal_from
 from device.resource import problem_message
 from device.server.stores import changes_of
 from tests.property.bodies import Bodies
 from tests.property.fuzzing import SEED
+
+READERS: Final[Sequence[Callable[[Any], object]]] = (
+    ExecRequest.from_map,
+    JobRequest.from_map,
+    HookRequest.from_map,
+    SaulChange.from_map,
+    BoardChange.from_map,
+    signal_from,
+    changes_of,
+)
 
 
 def refused_properly(error: RequestError) -> bool:
@@ -27,7 +52,7 @@ def check(count: int) -> None:
     taken = 0
     for _ in range(count):
         payload, content_format = bodies.next()
-        for read in (ExecRequest.from_map, changes_of):
+        for read in READERS:
             try:
                 read(decode_body(payload, content_format))
             except RequestError as error:
@@ -35,7 +60,7 @@ def check(count: int) -> None:
                     pytest.fail(f"{payload!r}: {error}")
             else:
                 taken += 1
-    assert 0 < taken < count, "the bodies are neither all wrong nor all right"
+    assert 0 < taken < count * len(READERS), "the bodies are neither all wrong nor all right"
 
 
 def test_bodies_are_taken_or_refused() -> None:

@@ -19,7 +19,7 @@ from aiocoap.numbers.types import Type
 
 from device.api import CBOR, JSON, encode_body
 from device.vm.asm import assemble
-from tests.device_bench import SEVEN, SPIN, SUM
+from tests.device_bench import SEVEN, SPIN, SUM, example
 from tests.device_process import Process, device_process, prepare_state
 from tests.peers import exchange_raw
 from tests.property.bodies import Bodies
@@ -49,6 +49,21 @@ PATHS = {
     ("jobs",): (GET, POST, POST),
     ("jobs", "1"): (GET, DELETE),
     ("suit", "status"): (GET,),
+    ("saul",): (GET,),
+    ("saul", "1"): (GET, PUT, PUT),
+    ("board",): (GET, PUT, PUT),
+    ("hooks",): (GET, POST, POST),
+    ("hooks", "1"): (GET, DELETE),
+    ("app", "x"): (GET, POST, PUT),
+    ("slots", "4", "packet"): (GET, POST, PUT, DELETE),
+    ("short-execution",): (POST,),
+    ("with_coap_pkt",): (POST,),
+    ("long-running",): (POST,),
+    ("benchmark", "short-execution"): (POST,),
+    ("native", "exec"): (POST,),
+    ("console", "write"): (POST,),
+    ("bpf", "exec", "5"): (POST,),
+    ("running_vm",): (GET,),
     ("riot", "board"): (GET,),
     (".well-known", "core"): (GET,),
 }
@@ -62,6 +77,14 @@ PAYLOADS = (
     b"coap://127.0.0.1:9/manifest\0",
     encode_body({"slot": 2, "budget": 500, "timeout_ms": 50, "context": b"ab"}, 60),
     b"127.0.0.1:9|manifest|6|1c0||1",
+    b"018a0110",
+    encode_body({"slot": 4, "trigger": "path", "path": "x"}, 60),
+    encode_body({"slot": 5, "trigger": "interval", "period_ms": 50}, 60),
+    encode_body({"slot": 5, "trigger": "packet", "policy": "single"}, 60),
+    encode_body({"slot": 5, "trigger": "saul", "index": 1}, 60),
+    encode_body({"values": [3]}, 60),
+    encode_body({"signal": {"kind": "sine", "mean": 1, "amplitude": 5, "period_s": 2}}, 60),
+    encode_body({"pins": {"C13": 1}, "adc": {"2": 100}, "test_packet": "00ff"}, 50),
     b"\xbf" * 60,
     b"[" * 900,
     b'{"\\ud800": 1}',
@@ -83,6 +106,15 @@ BODIES = (
     ("GET", "jobs"),
     ("DELETE", "jobs", "1"),
     ("DELETE", "slots", "1"),
+    ("POST", "hooks"),
+    ("DELETE", "hooks", "1"),
+    ("PUT", "saul", "1"),
+    ("PUT", "board"),
+    ("POST", "slots", "4", "packet"),
+    ("POST", "short-execution"),
+    ("POST", "long-running"),
+    ("POST", "native", "exec"),
+    ("POST", "console", "write"),
     ("GET", "device"),
     ("GET", "log"),
 )
@@ -158,7 +190,7 @@ def check_answers(source: socket.socket) -> None:
 
 
 def check(tmp_path: Path, hostile: Datagrams, count: int) -> None:
-    asyncio.run(prepare_state(tmp_path, {0: SEVEN, 2: SUM, 3: SPIN, CANARY: FIVE}))
+    asyncio.run(prepare_state(tmp_path, {0: SEVEN, 2: SUM, 3: SPIN, 4: example("gcoap_hello"), CANARY: FIVE}))
     options = ["--state", str(tmp_path), "--slots", "6", "--server", "coap://127.0.0.1:9"]
     options += ["--limit", "budget_default=20000", "--limit", "exchange_lifetime=5"]
     with device_process(*options) as process:
