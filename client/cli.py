@@ -28,6 +28,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "exec": ("execute", "Run the program of a slot and print its result."),
     "jobs": ("jobs", "List long-running programs, or show one."),
     "kill": ("jobs", "Stop long-running programs."),
+    "hook": ("hook", "Have programs run by themselves: intervals, readings, paths."),
     "devices": ("look", "List the devices in the directory, and whether they answer."),
     "ps": ("look", "List the programs in the slots."),
     "show": ("look", "Show a device, or one of its slots."),

@@ -42,7 +42,7 @@ def _lines() -> Iterator[str]:
     yield from ("", "## Exit codes", "", "For several devices the highest.", "")
     codes = [(str(int(code)), text) for code, text in _EXITS.items()]
     yield from _table(("code", "meaning"), [*codes, (str(INTERRUPTED), "interrupted by Ctrl-C")])
-    root = click.Context(cli, info_name="client")
+    root = click.Context(cli, info_name="client", **cli.context_settings)
     for name in VERBS:
         command = cli.get_command(root, name)
         assert command is not None  # noqa: S101  # the table of verbs names commands only

@@ -16,6 +16,9 @@ from device.api import (
     DeviceInfo,
     ExecAnswer,
     ExecRequest,
+    HookInfo,
+    HookList,
+    HookRequest,
     JobInfo,
     JobList,
     JobRequest,
@@ -92,6 +95,19 @@ class RemoteDevice:
     async def end_job(self, number: int) -> None:
         """DELETE /jobs/{id}; returns when it has stopped."""
         await self.connection.ask(DELETE, self.target.url(f"/jobs/{number}"))
+
+    async def add_hook(self, request: HookRequest) -> HookInfo:
+        """POST /hooks."""
+        url = self.target.url("/hooks")
+        return self._read(HookInfo, await self.connection.ask(POST, url, request.to_map()), url)
+
+    async def hooks(self) -> HookList:
+        """GET /hooks."""
+        return await self._get("/hooks", HookList)
+
+    async def remove_hook(self, number: int) -> None:
+        """DELETE /hooks/{id}."""
+        await self.connection.ask(DELETE, self.target.url(f"/hooks/{number}"))
 
     async def store(self, slot: int | None = None) -> StoreListing:
         """GET /store/global, or the local store of a slot."""
