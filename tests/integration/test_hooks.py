@@ -120,7 +120,7 @@ async def test_refused(bench: Bench, asked: Any, code: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/hooks", "/jobs"])
-@pytest.mark.parametrize("slot", [10**2000, -(10**2000), 10**5000])
+@pytest.mark.parametrize("slot", [10**2000, -(10**2000), 10**5000], ids=["long", "negative", "longer"])
 async def test_slots_that_cannot_be_printed(bench: Bench, path: str, slot: int) -> None:
     asked = {"slot": slot} if path == "/jobs" else {"slot": slot, "trigger": "packet"}
     reply = await bench.ask(Code.POST, path, asked)
