@@ -344,3 +344,34 @@ async def test_endless_and_wild_programs_leave_the_device(bench: Bench) -> None:
             assert reply.code == "5.00", reply.value
     await eventually(lambda: bench.node.executor.slot_info(0).state != "running")
     assert (await bench.get("/device")).code == "2.05"
+
+
+async def test_pull_malformed_at_every_position(full: Bench) -> None:
+    good = b"fe80cc9a73fffe4a47f6|suit_manifest0.signed|6|01e0|0150|1"
+    before = (await full.get("/slots")).value
+    for at, spoiled in product(range(len(good) + 1), SPOILED):
+        for text in (good[:at] + spoiled + good[at + 1 :], good[:at] + spoiled + good[at:], good[:at]):
+            reply = await post(full, "/suit/pull", text)
+            assert reply.code in ("4.00", "4.03", "4.04", "4.09", "5.03"), (text, reply.value)
+            assert 0 < len(reply.message.payload) <= 96
+    assert (await full.get("/slots")).value == before
+
+
+async def test_datagrams_spoiled_at_every_byte(full: Bench) -> None:
+    before = (await full.get("/slots")).value["items"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.setblocking(False)
+        peer.connect(("127.0.0.1", full.node.port))
+        number = 0
+        for path in ("/short-execution", "/with_coap_pkt", "/bpf/exec/3"):
+            good = request(2, path, (word(3) + "0150").encode(), b"tk")
+            for at, bits in product(range(len(good)), (0x01, 0x10, 0x80, 0xFF)):
+                for text in (good[:at] + bytes([good[at] ^ bits]) + good[at + 1 :], good[:at]):
+                    number += 1
+                    mid = number.to_bytes(2, "big") if len(text) > 3 and at not in (2, 3) else text[2:4]
+                    peer.send(text[:2] + mid + text[4:])
+                await asyncio.sleep(0)
+            assert (await full.get("/device")).code == "2.05"
+    after = (await full.get("/slots")).value["items"]
+    assert [item["digest"] for item in after] == [item["digest"] for item in before]
+    assert not [line for line in full.lines if line.startswith("error")]
