@@ -203,6 +203,8 @@ class CallWriter:
         for register in range(6, FRAME_POINTER):
             for high, halves in ((False, LOW), (True, HIGH)):
                 if not o.at.live_behind & halves[register]:
+                    if o.at.wanted_behind & halves[register]:
+                        constants[register, high] = 0
                     continue
                 if (register, high) in o.homes:
                     saved.append((register, high))

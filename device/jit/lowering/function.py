@@ -139,7 +139,7 @@ class FunctionWriter:
         self._live = part.live
         self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
         known = [self._look(number) for number in range(len(unit.blocks))]
-        self._looked = refine(known, unit, program.needs, program.returned_halves)
+        self._looked = refine(known, unit, part.live, program.needs, program.returned_halves)
         self._needed = self._looked[0][0].live if self._looked[0] else part.entering
         highs = high_halves(at for steps in self._looked for at in steps)
         weights = weigh(self._looked, part.shape, highs, self._needed)
@@ -242,7 +242,7 @@ class FunctionWriter:
         taken = self._branches.compare()
         goes_on = taken if header == block.taken else taken.inverse
         start, first = self._unit.blocks[header].start, self._looked[header][0]
-        asm.jump_if(goes_on, self._leaving(start, 0, first.live, first.before, short=True))
+        asm.jump_if(goes_on, self._leaving(start, 0, first.live, first.wanted, first.before, short=True))
         self._go(number, block.next if header == block.taken else block.taken)
 
     # Blocks
@@ -255,9 +255,10 @@ class FunctionWriter:
             return
         looked = self._looked[number]
         waiting = iter(self._segments[number])
-        live = looked[0].live if looked else EVERYTHING
+        live, wanted = (looked[0].live, looked[0].wanted) if looked else (EVERYTHING, EVERYTHING)
         state = self._states[number] or []
-        self._left = self._charge(next(waiting), block.start, live, state, self._charged.get(number))
+        charged = self._charged.get(number)
+        self._left = self._charge(next(waiting), block.start, live, wanted, state, charged)
         for index, at in enumerate(looked):
             self._operands.at = at
             asm.mark(at.pc)
@@ -269,7 +270,9 @@ class FunctionWriter:
             self._left -= 1
             if at.step[0] == CALL_LOCAL:
                 behind = looked[index + 1] if index + 1 < len(looked) else at
-                self._left = self._charge(next(waiting), at.pc + 1, at.live_behind, behind.before)
+                self._left = self._charge(
+                    next(waiting), at.pc + 1, at.live_behind, at.wanted_behind, behind.before
+                )
         self._end(number, block)
 
     def _end(self, number: int, block: Block) -> None:
@@ -278,7 +281,7 @@ class FunctionWriter:
         elif block.end == LEAVE:
             looked = self._looked[number]
             state = looked[-1].behind if looked else self._states[number]
-            self._asm.jump(self._leaving(block.leave, 0, EVERYTHING, state or []))
+            self._asm.jump(self._leaving(block.leave, 0, EVERYTHING, EVERYTHING, state or []))
         elif number in self._joined:
             self._end_of_loop(number, block)
         elif block.end == TEST and block.taken != block.next:
@@ -296,7 +299,13 @@ class FunctionWriter:
             self._asm.jump(self._label_of[target])
 
     def _charge(
-        self, segment: Segment, pc: int, live: int, state: State, charged: Label | None = None
+        self,
+        segment: Segment,
+        pc: int,
+        live: int,
+        wanted: int,
+        state: State,
+        charged: Label | None = None,
     ) -> int:
         """Take a segment's cost off the budget, or leave where it does not suffice.
 
@@ -309,7 +318,7 @@ class FunctionWriter:
             fused = try_alu_imm(Alu.SUB, BUDGET, BUDGET, segment.cost, Flags.SET)
             if fused is not None and segment.cost:
                 asm.emit(fused)
-                asm.jump_if(Cond.LO, self._leaving(pc, segment.cost, live, state, short=True))
+                asm.jump_if(Cond.LO, self._leaving(pc, segment.cost, live, wanted, state, short=True))
                 return segment.cost
         if segment.need:
             test = try_compare_imm(Compare.CMP, BUDGET, segment.need)
@@ -317,7 +326,7 @@ class FunctionWriter:
                 asm.emit(*load_constant(T0, segment.need))
                 test = compare(Compare.CMP, BUDGET, T0)
             asm.emit(test)
-            asm.jump_if(Cond.LO, self._leaving(pc, 0, live, state, short=True))
+            asm.jump_if(Cond.LO, self._leaving(pc, 0, live, wanted, state, short=True))
         if charged is not None:
             asm.bind(charged)
         if segment.cost:
@@ -373,7 +382,7 @@ class FunctionWriter:
         """A request; the label stands behind its SVC, where a machine that it stopped is found."""
         at = self._operands.at
         name = f"{self._prefix}r{len(self.requests)}"
-        self.requests[name] = self._exit_of(at.pc, self._left, at.live, at.before)
+        self.requests[name] = self._exit_of(at.pc, self._left, at.live, at.wanted, at.before)
         self._calls.ask(name)
 
     # Exits
@@ -381,15 +390,17 @@ class FunctionWriter:
     def _exit(self) -> Label:
         """An exit at the step at hand."""
         at = self._operands.at
-        return self._leaving(at.pc, self._left, at.live, at.before)
+        return self._leaving(at.pc, self._left, at.live, at.wanted, at.before)
 
-    def _leaving(self, pc: int, refund: int, live: int, state: State, *, short: bool = False) -> Label:
+    def _leaving(
+        self, pc: int, refund: int, live: int, wanted: int, state: State, *, short: bool = False
+    ) -> Label:
         label = self._asm.label()
-        exit_ = self._exit_of(pc, refund, live, state)
+        exit_ = self._exit_of(pc, refund, live, wanted, state)
         self._waiting.append((label, replace(exit_, short=short)))
         return label
 
-    def _exit_of(self, pc: int, refund: int, live: int, state: State) -> Exit:
+    def _exit_of(self, pc: int, refund: int, live: int, wanted: int, state: State) -> Exit:
         halves: list[tuple[Half, Home | int]] = []
         for register in range(FRAME_POINTER):
             for high, bits in ((False, LOW), (True, HIGH)):
@@ -400,4 +411,6 @@ class FunctionWriter:
                     if where is None:
                         raise AssertionError(f"a half of r{register} is live and has no home")
                     halves.append(((register, high), where))
+                elif wanted & bits[register]:
+                    halves.append(((register, high), 0))
         return Exit(pc, refund, tuple(halves))

@@ -58,14 +58,21 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A step with what is known at it: the state before and behind, the halves live before and behind."""
+    """A step with what is known at it: the state before and behind, the halves live before and behind.
+
+    `read` are the halves that it reads. `wanted` and `wanted_behind` are live where nothing is known of
+    values: what is not in `live` of it is zero wherever it matters (see refine).
+    """
 
     pc: int
     step: Step
     before: State
     behind: State
-    live: int
-    live_behind: int
+    live: int = 0
+    live_behind: int = 0
+    read: int = 0
+    wanted: int = 0
+    wanted_behind: int = 0
 
 
 Homes = Mapping[Half, Home]
@@ -124,34 +131,45 @@ def weigh(
 def refine(
     looked: Sequence[Sequence[Looked]],
     unit: Unit,
+    ends: Sequence[int],
     needs: Callable[[int], int],
     returned: int,
 ) -> list[list[Looked]]:
-    """The steps with the halves that are live when a high half which can only be zero is not read.
+    """The steps with the halves live at each; a high half that can only be zero where it is read is not.
 
-    Where all readers of a high half see that the value fits 32 bits, the half is not kept anywhere.
+    `ends` are the halves live at the end of each block by themselves. What is live by them and not here is
+    zero on every way on which it is read, so that whoever takes over finds it as zero.
     """
     blocks = unit.blocks
+    found = [_wanted(steps, end, needs, returned) for steps, end in zip(looked, ends, strict=True)]
     starts = [0] * len(blocks)
-    found: list[list[Looked]] = [list(steps) for steps in looked]
     work = list(range(len(blocks)))
     while work:
         number = work.pop()
-        block = blocks[number]
+        block, steps = blocks[number], found[number]
         live = EVERYTHING if block.leave >= 0 else 0
         for target in block.successors():
             live |= starts[target]
-        steps = found[number]
         for index in range(len(steps) - 1, -1, -1):
             at = steps[index]
             behind = live
-            wanted = before(at.step, live, needs, returned)
-            through = live & ~_written(at.step)
-            live = through | wanted & ~_zero_halves(at.before)
+            live = (live & ~_written(at.step)) | (at.read & ~_zero_halves(at.before))
             steps[index] = replace(at, live=live, live_behind=behind)
         if live != starts[number]:
             starts[number] = live
             work.extend(source for source in block.before if source not in work)
+    return found
+
+
+def _wanted(steps: Sequence[Looked], end: int, needs: Callable[[int], int], returned: int) -> list[Looked]:
+    """The steps with what is live around them by itself, and what each of them reads."""
+    found = []
+    for at in reversed(steps):
+        wanted = before(at.step, end, needs, returned)
+        read = before(at.step, end & _written(at.step), needs, returned)
+        found.append(replace(at, wanted=wanted, wanted_behind=end, read=read))
+        end = wanted
+    found.reverse()
     return found
 
 
@@ -179,7 +197,7 @@ def look(steps: Sequence[tuple[int, Step]], state: State, data_base: int) -> lis
     for pc, step in steps:
         behind = list(known)
         step_over(step, behind, data_base)
-        found.append(Looked(pc, step, known, behind, 0, 0))
+        found.append(Looked(pc, step, known, behind))
         known = behind
     return found
 
