@@ -2,7 +2,8 @@
 
 A block fenced as `console` has commands behind `$ ` (a backslash at the end goes on) and below each what it
 prints. `…` stands for anything in a line, a line of its own for any lines. A command that ends in ` &` is a
-server: it goes on until the page ends, and what is shown below it is waited for.
+server: it goes on until the page ends, and what is shown below it is waited for. A block fenced as `c NAME`
+is saved as that file.
 """
 
 from __future__ import annotations
@@ -16,39 +17,45 @@ import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 PROMPT: Final = "$ "
 ANYTHING: Final = "…"
 PATIENCE_S: Final = 60.0
+_FILE: Final = re.compile(r"```c ([a-z_]+\.c)")
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as it is typed, what the page shows below it, and its line in the page."""
+    """A command as it is typed, what the page shows below it, its line in the page, and what it reads."""
 
     text: str
     shown: tuple[str, ...]
     line: int
+    given: str = ""
 
 
 def commands(page: str) -> list[Command]:
     """The commands of a page, in order."""
     found: list[Command] = []
-    inside = False
+    inside = saving = False
     typing: str | None = None
     for number, line in enumerate(page.splitlines(), 1):
         if line.startswith("```"):
             inside = line == "```console"
+            if file := _FILE.fullmatch(line):
+                found.append(Command(f"cat > {file[1]}", (), number))
+            saving = file is not None
+        elif saving:
+            found[-1] = replace(found[-1], given=f"{found[-1].given}{line}\n")
         elif inside and typing is not None:
             typing = _typed(found, typing + line.strip(), number)
         elif inside and line.startswith(PROMPT):
             typing = _typed(found, line.removeprefix(PROMPT), number)
         elif inside and found:
-            last = found[-1]
-            found[-1] = Command(last.text, (*last.shown, line), last.line)
+            found[-1] = replace(found[-1], shown=(*found[-1].shown, line))
     return found
 
 
@@ -89,7 +96,7 @@ class Session:
             ["bash", "-c", text],
             cwd=self.folder,
             env=self._environment(),
-            stdin=subprocess.DEVNULL,
+            input=command.given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

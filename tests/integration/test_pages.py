@@ -10,7 +10,7 @@ import pytest
 from tests.integration.client_testbed import ROOT
 from tests.transcripts import Command, commands, pattern, session
 
-PAGES = ("examples/weather_station/README.md",)
+PAGES = ("examples/weather_station/README.md", "docs/tutorial.md")
 
 
 def free_port() -> int:
@@ -51,6 +51,9 @@ $ three &
 ```sh
 $ nor this
 ```
+```c four.c
+int x;
+```
 """
 
 
@@ -58,6 +61,7 @@ def test_commands_are_found() -> None:
     assert commands(PAGE) == [
         Command("one two", ("first", "…", "last"), 5),
         Command("three &", (), 9),
+        Command("cat > four.c", (), 14, "int x;\n"),
     ]
 
 
