@@ -187,7 +187,7 @@ def check_answers(source: socket.socket) -> None:
         while True:
             answer = source.recv(4096)
             assert b"Traceback" not in answer
-            # A program's fault is 5.00 where the reply is the program's: on packets, paths, and µBPF's endpoints.
+            # A program's fault is 5.00 where the reply is the program's: packets, paths, µBPF's endpoints.
             faulted = any(code.name.encode() + b": " in answer for code in FaultCode)
             assert faulted or not (len(answer) > 1 and answer[1] == 0xA0), f"5.00 {answer!r}"
 
