@@ -180,9 +180,11 @@ def test_a_folder_swapped_for_a_link_while_it_is_walked_leads_nowhere(root: Path
     store = FileStore(root)
     thread = threading.Thread(target=swapper)
     thread.start()
-    read = 0
+    tries = read = 0
     try:
-        for _ in range(3000):
+        # On a busy machine the folder may be away for long; unless it is read now and then, nothing is tested.
+        while tries < 3000 or not read:
+            tries += 1
             with suppress(NotFound):
                 assert store.read(("swap", "secret")) == b"inside"
                 read += 1
@@ -190,4 +192,3 @@ def test_a_folder_swapped_for_a_link_while_it_is_walked_leads_nowhere(root: Path
         stop.set()
         thread.join()
         store.close()
-    assert read > 0
