@@ -182,7 +182,7 @@ def test_a_folder_swapped_for_a_link_while_it_is_walked_leads_nowhere(root: Path
     thread.start()
     tries = read = 0
     try:
-        # On a busy machine the folder may be away for long; unless it is read now and then, nothing is tested.
+        # On a busy machine the folder may be away at each look: unless it was read once, nothing is tested.
         while tries < 3000 or not read:
             tries += 1
             with suppress(NotFound):
