@@ -80,8 +80,7 @@ class AluWriter:
     def write(self) -> None:
         """The instruction at `operands.at`. Raises Divided when it has to be a request."""
         o = self._o
-        _, self._sem, self._width, mask, self._dst, self._src, _, imm, self._reg = o.at.step
-        self._imm = imm & mask
+        _, self._sem, self._width, _, self._dst, self._src, _, _, _ = o.at.step
         low, high, _ = o.at.behind[self._dst]
         if low == high:  # whatever it computes, only this can come out
             o.write(self._dst, False, low & MASK32, T0)
@@ -98,17 +97,6 @@ class AluWriter:
 
     def _a(self, high: bool, scratch: int) -> int:
         return self._o.read(self._dst, high, scratch)
-
-    def _b(self, high: bool, scratch: int) -> int:
-        if self._reg:
-            return self._o.read(self._src, high, scratch)
-        self._o.load(scratch, self._imm >> _WORD if high else self._imm & MASK32)
-        return scratch
-
-    def _b_constant(self, high: bool) -> int | None:
-        if self._reg:
-            return self._o.constant(self._src, high)
-        return self._imm >> _WORD if high else self._imm & MASK32
 
     def _a_constant(self, high: bool) -> int | None:
         return self._o.constant(self._dst, high)
@@ -142,11 +130,11 @@ class AluWriter:
         high = self._computes_high()
         flags = Flags.SET if high else Flags.ANY
         low = self._target(False, T0)
-        self._operate(op, low, self._a(False, T0), self._b_constant(False), False, flags)
+        self._operate(op, low, self._a(False, T0), self._o.second_constant(False), False, flags)
         if high:
             self._done_keeping_flags(False, low)
             holder = self._target(True, T1)
-            self._operate(carry, holder, self._a(True, T1), self._b_constant(True), True, Flags.ANY)
+            self._operate(carry, holder, self._a(True, T1), self._o.second_constant(True), True, Flags.ANY)
             self._done(True, holder)
             return
         self._done(False, low)
@@ -167,7 +155,7 @@ class AluWriter:
             self._asm.emit(*_constant_keeping_flags(scratch, constant))
             b = scratch
         else:
-            b = self._b(high, scratch)
+            b = self._o.second(high, scratch)
         self._asm.emit(alu(op, target, a, b, flags))
 
     def _logic(self) -> None:
@@ -179,7 +167,7 @@ class AluWriter:
         self._clear_high()
 
     def _logic_half(self, op: Alu, high: bool) -> None:
-        constant, neutral = self._b_constant(high), MASK32 if op == Alu.AND else 0
+        constant, neutral = self._o.second_constant(high), MASK32 if op == Alu.AND else 0
         if constant == neutral and self._dst_is_home(high):
             self._o.keep(self._dst, high, T0)
             return
@@ -197,14 +185,14 @@ class AluWriter:
     def _mul(self) -> None:
         if not self._computes_high():
             low = self._target(False, T0)
-            constant = self._b_constant(False)
+            constant = self._o.second_constant(False)
             if constant is None or not self._mul_by(low, constant):
-                self._asm.emit(mul(low, self._a(False, T0), self._b(False, T1)))
+                self._asm.emit(mul(low, self._a(False, T0), self._o.second(False, T1)))
             self._done(False, low)
             self._clear_high()
             return
-        a, b = self._a(False, T0), self._b(False, T1)
-        if self._a_constant(True) == 0 and self._b_constant(True) == 0:
+        a, b = self._a(False, T0), self._o.second(False, T1)
+        if self._a_constant(True) == 0 and self._o.second_constant(True) == 0:
             low = self._target(False, T2) if self._wants_low else T2
             high = self._target(True, T3)
             self._asm.emit(long_mul(Long.UMULL, low, high, a, b))
@@ -213,13 +201,13 @@ class AluWriter:
             self._done(True, high)
             return
         self._asm.emit(long_mul(Long.UMULL, T2, T3, a, b))
-        if self._b_constant(True) != 0:
+        if self._o.second_constant(True) != 0:
             # T0 and T1 may hold a and b: a low is read again where it is needed.
-            high = self._b(True, T1)
+            high = self._o.second(True, T1)
             self._asm.emit(mla(T3, self._a(False, T0), high, T3))
         if self._a_constant(True) != 0:
             high = self._a(True, T0)
-            self._asm.emit(mla(T3, high, self._b(False, T1), T3))
+            self._asm.emit(mla(T3, high, self._o.second(False, T1), T3))
         self._done(False, T2)
         self._done(True, T3)
 
@@ -258,7 +246,7 @@ class AluWriter:
                 continue
             if not self._o.wants(self._dst, high):
                 continue
-            constant = self._b_constant(high)
+            constant = self._o.second_constant(high)
             if constant is not None:
                 self._o.write(self._dst, high, constant, T0)
                 continue
@@ -268,7 +256,7 @@ class AluWriter:
 
     def _extend(self) -> None:
         low = self._target(False, T0)
-        source = self._b(False, T0)
+        source = self._o.second(False, T0)
         if self._sem is Sem.MOVSX32:
             if low != source:
                 self._asm.emit(mov(low, source))
@@ -282,12 +270,12 @@ class AluWriter:
         self._clear_high()
 
     def _divide(self) -> None:
-        fits = self._a_constant(True) == 0 and self._b_constant(True) == 0
+        fits = self._a_constant(True) == 0 and self._o.second_constant(True) == 0
         if self._width > _WORD and not fits:
             raise Divided
         signed = self._width == _WORD and self._sem in (Sem.SDIV, Sem.SMOD)
         divide = sdiv if signed else udiv
-        a, b = self._a(False, T0), self._b(False, T1)
+        a, b = self._a(False, T0), self._o.second(False, T1)
         low = self._target(False, T2)
         if self._sem in (Sem.DIV, Sem.SDIV):
             self._asm.emit(divide(low, a, b))
@@ -329,7 +317,7 @@ class AluWriter:
     # Shifts
 
     def _shift(self) -> None:
-        count = self._b_constant(False)
+        count = self._o.second_constant(False)
         if count is None:
             self._shift_by_register()
         else:
@@ -406,13 +394,13 @@ class AluWriter:
         """By the low bits of a register. Counts of 32 and more shift everything out of a half."""
         op, asm = _SHIFTS[self._sem], self._asm
         if self._width == _WORD or (op == Shift.LSL and not self._computes_high()):
-            asm.emit(alu_imm(Alu.AND, T1, self._b(False, T1), self._width - 1))
+            asm.emit(alu_imm(Alu.AND, T1, self._o.second(False, T1), self._width - 1))
             low = self._target(False, T0)
             asm.emit(shift_reg(op, low, self._a(False, T0), T1))
             self._done(False, low)
             self._clear_high()
             return
-        asm.emit(alu_imm(Alu.AND, T2, self._b(False, T2), self._width - 1))
+        asm.emit(alu_imm(Alu.AND, T2, self._o.second(False, T2), self._width - 1))
         low, high = self._a(False, T0), self._a(True, T1)
         if op == Shift.LSL:
             self._left_by_register(low, high)

@@ -68,14 +68,13 @@ class BranchWriter:
 
     def compare(self) -> Cond:
         """Set the flags; the condition under which the jump is taken."""
-        _, sem, self._width, mask, self._dst, self._src, _, imm, self._reg = self._o.at.step
-        self._imm = imm & mask
+        _, sem, self._width, _, self._dst, self._src, _, _, _ = self._o.at.step
         cond = _CONDITIONS[sem]
         op = Compare.TST if sem is Sem.JSET else Compare.CMP
         if self._width == _WORD:
             self._half(op, False)
             return cond
-        if self._constant(True, self._dst) == 0 and self._b_constant(True) == 0:
+        if self._o.constant(self._dst, True) == 0 and self._o.second_constant(True) == 0:
             self._half(op, False)
             return _UNSIGNED.get(cond, cond)
         if cond in (Cond.EQ, Cond.NE):
@@ -91,18 +90,17 @@ class BranchWriter:
         None where that takes more than two comparisons, or other registers than homes. A budget below `need`
         is small: less, signed as well as unsigned.
         """
-        _, sem, self._width, mask, self._dst, self._src, _, imm, self._reg = self._o.at.step
-        self._imm = imm & mask
+        _, sem, self._width, _, self._dst, self._src, _, _, _ = self._o.at.step
         a = self._core(self._dst)
         if sem is Sem.JSET or a is None:
             return None
         cond = _CONDITIONS[sem]
         if self._width > _WORD:
-            if not (self._constant(True, self._dst) == 0 and self._b_constant(True) == 0):
+            if not (self._o.constant(self._dst, True) == 0 and self._o.second_constant(True) == 0):
                 return None
             cond = _UNSIGNED.get(cond, cond)
         cond = cond if taken else cond.inverse
-        constant = self._b_constant(False)
+        constant = self._o.second_constant(False)
         if constant is not None:
             return self._joined_with_constant(need, cond, a, constant)
         b = self._core(self._src)
@@ -132,29 +130,15 @@ class BranchWriter:
         home = self._o.homes.get((register, False))
         return None if home is None or home.single else home.number
 
-    def _constant(self, high: bool, register: int) -> int | None:
-        return self._o.constant(register, high)
-
-    def _b_constant(self, high: bool) -> int | None:
-        if self._reg:
-            return self._constant(high, self._src)
-        return self._imm >> _WORD if high else self._imm & MASK32
-
-    def _b(self, high: bool, scratch: int) -> int:
-        if self._reg:
-            return self._o.read(self._src, high, scratch)
-        self._o.load(scratch, self._imm >> _WORD if high else self._imm & MASK32)
-        return scratch
-
     def _half(self, op: Compare, high: bool) -> None:
         self._asm.emit(*self._encoded(op, high, T0, T1))
 
     def _encoded(self, op: Compare, high: bool, one: int, two: int) -> tuple[int, ...]:
         a = self._o.read(self._dst, high, one)
-        constant = self._b_constant(high)
+        constant = self._o.second_constant(high)
         encoding = try_compare_imm(op, a, constant) if constant is not None else None
         if encoding is None:
-            encoding = compare(op, a, self._b(high, two))
+            encoding = compare(op, a, self._o.second(high, two))
         return (encoding,)
 
     def _both(self, op: Compare) -> None:
@@ -166,14 +150,14 @@ class BranchWriter:
     def _subtract(self, exchange: bool) -> None:
         """The flags of a - b in 64 bits, or of b - a."""
         a = (self._o.read(self._dst, False, T0), self._o.read(self._dst, True, T1))
-        constants = (self._b_constant(False), self._b_constant(True))
+        constants = (self._o.second_constant(False), self._o.second_constant(True))
         if not exchange and None not in constants:
             low = try_compare_imm(Compare.CMP, a[0], constants[0] or 0)
             high = try_alu_imm(Alu.SBC, T3, a[1], constants[1] or 0, Flags.SET)
             if low is not None and high is not None:
                 self._asm.emit(low, high)
                 return
-        b = (self._b(False, T2), self._b(True, T3))
+        b = (self._o.second(False, T2), self._o.second(True, T3))
         if exchange:
             a, b = b, a
         self._asm.emit(compare(Compare.CMP, a[0], b[0]), alu(Alu.SBC, T3, a[1], b[1], Flags.SET))

@@ -139,17 +139,13 @@ class MemoryWriter:
 
     def store(self) -> None:
         """A store of a register or a constant."""
-        _, _, width, mask, dst, src, off, imm, from_register = self._o.at.step
+        _, _, width, _, dst, _, off, _, _ = self._o.at.step
         size = width // 8
         place = self._find(dst, off, size, write=True)
         if place is None:
             return
         for high in (False, True) if size == 8 else (False,):
-            if from_register:
-                value = self._o.read(src, high, T1)
-            else:
-                value = T1
-                self._o.load(T1, (imm & mask) >> 32 if high else imm & mask & MASK32)
+            value = self._o.second(high, T1)
             self._asm.emit(access(_STORES[min(size, 4)], value, place.base, place.offset + 4 * high))
 
     def atomic(self) -> None:

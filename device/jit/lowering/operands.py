@@ -57,6 +57,21 @@ class Operands:
             self.asm.emit(from_single(scratch, home.number))
         return scratch
 
+    def second_constant(self, high: bool) -> int | None:
+        """A half of the second operand of the step, a register or its immediate, where it is known."""
+        _, _, _, mask, _, src, _, imm, from_register = self.at.step
+        if from_register:
+            return self.constant(src, high)
+        return (imm & mask) >> 32 if high else imm & mask & MASK32
+
+    def second(self, high: bool, scratch: int) -> int:
+        """A core register that holds a half of the second operand of the step."""
+        _, _, _, mask, _, src, _, imm, from_register = self.at.step
+        if from_register:
+            return self.read(src, high, scratch)
+        self.load(scratch, (imm & mask) >> 32 if high else imm & mask & MASK32)
+        return scratch
+
     def copy(self, register: int, high: bool, target: int) -> None:
         """Bring the half into a core register."""
         found = self.read(register, high, target)
