@@ -16,7 +16,7 @@ from device.jit.encoder import Access, R, access, load_constant, mov, pop, push
 from device.jit.fixups import Label
 from device.jit.layout import MAILBOX
 from device.jit.lowering.calls import STATE, CallSite, Request
-from device.jit.lowering.function import Common, Exit, FunctionWriter
+from device.jit.lowering.function import Exit, FunctionWriter, Program
 from device.jit.lowering.homes import BUDGET, SCRATCH, Half
 from device.jit.lowering.memory import Place, checker
 from device.vm.analysis.entries import Entry, Kinds, any_kinds, kinds_at_call
@@ -80,7 +80,7 @@ class _Compilation:
         self._checkers: dict[tuple[int, bool], Label] = {}
         self._labels: dict[Entry, Label] = {}
         self._waiting: list[Entry] = []
-        self._common = Common(
+        self._program = Program(
             shape.places,
             shape.frame_size,
             shape.frames,
@@ -126,7 +126,7 @@ class _Compilation:
         part = self._functions.part(entry.start)
         stack_size = self._shape.frame_size * self._shape.frames
         state = entry.state(self._shape.frame_size, stack_size)
-        writer = FunctionWriter(self._asm, self._common, part, state, f"f{number}")
+        writer = FunctionWriter(self._asm, self._program, part, state, f"f{number}")
         self._asm.bind(self._labels[entry])
         writer.write()
         return writer

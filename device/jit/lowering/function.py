@@ -89,8 +89,8 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
-    """What functions have in common.
+class Program:
+    """What functions have in program.
 
     `places` are the regions by window, `needs` the halves that a function reads of its caller, `returned` the
     argument registers that callers read behind a call; `function` gives a callee's label, `checker` the label
@@ -126,20 +126,20 @@ class FunctionWriter:
     def __init__(
         self,
         asm: Assembler,
-        common: Common,
+        program: Program,
         part: Part,
         entry: State,
         prefix: str,
     ) -> None:
         self._asm = asm
-        self._common = common
+        self._program = program
         self._unit = unit = part.unit
         self._prefix = prefix
         self._segments = segments(unit, part.shape)
         self._live = part.live
-        self._states = solve(unit, part.shape, entry, common.data_base, NARROWINGS)
+        self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
         known = [self._look(number) for number in range(len(unit.blocks))]
-        self._looked = refine(known, unit, part.live, common.needs, common.returned_halves)
+        self._looked = refine(known, unit, part.live, program.needs, program.returned_halves)
         self._needed = self._looked[0][0].live if self._looked[0] else part.entering
         highs = high_halves(at for steps in self._looked for at in steps)
         weights = weigh(self._looked, part.shape, highs, self._needed)
@@ -152,21 +152,21 @@ class FunctionWriter:
         self._branches = BranchWriter(self._operands)
         self._memory = MemoryWriter(
             self._operands,
-            common.places,
-            common.frame_size,
-            common.distrusted,
+            program.places,
+            program.frame_size,
+            program.distrusted,
             self._exit,
-            common.checker,
-            checked=common.checked,
+            program.checker,
+            checked=program.checked,
         )
         self._calls = CallWriter(
             self._operands,
-            common.request,
-            lambda target: common.function(target, self._operands.at.before),
-            common.needs,
-            common.returned,
-            common.frame_size,
-            common.deepest,
+            program.request,
+            lambda target: program.function(target, self._operands.at.before),
+            program.needs,
+            program.returned,
+            program.frame_size,
+            program.deepest,
         )
         self.exits: dict[str, Exit] = {}
         self.call_sites: dict[str, CallSite] = {}
@@ -175,7 +175,7 @@ class FunctionWriter:
         self._label_of = [asm.label() for _ in unit.blocks]
         self._joined: dict[int, tuple[int, Joined]] = {}
         self._charged: dict[int, Label] = {}
-        if common.checked:
+        if program.checked:
             self._join_tests()
         self._left = 0
 
@@ -203,7 +203,7 @@ class FunctionWriter:
     def _look(self, number: int) -> list[Looked]:
         state = self._states[number]
         steps = self._unit.blocks[number].steps
-        return [] if state is None else look(steps, state, self._common.data_base)
+        return [] if state is None else look(steps, state, self._program.data_base)
 
     def _parameters(self) -> list[tuple[Half, Home]]:
         found: list[tuple[Half, Home]] = []
@@ -312,7 +312,7 @@ class FunctionWriter:
         `charged` will stand behind the test: who has asked already comes there.
         """
         asm = self._asm
-        if not self._common.checked:
+        if not self._program.checked:
             return segment.cost
         if segment.need == segment.cost and charged is None:
             fused = try_alu_imm(Alu.SUB, BUDGET, BUDGET, segment.cost, Flags.SET)
