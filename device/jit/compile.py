@@ -19,7 +19,7 @@ from device.jit.lowering.calls import STATE, CallSite, Request
 from device.jit.lowering.function import Exit, FunctionWriter, Program
 from device.jit.lowering.homes import BUDGET, SCRATCH, Half
 from device.jit.lowering.memory import Place, checker
-from device.vm.analysis.entries import Entry, Kinds, any_kinds, kinds_at_call
+from device.vm.analysis.entries import Entry, among, kinds_at_call
 from device.vm.analysis.functions import Functions
 from device.vm.analysis.intervals import State
 
@@ -141,11 +141,8 @@ class _Compilation:
         return label
 
     def _function(self, start: int, state: State) -> Label:
-        kinds: Kinds = kinds_at_call(state, self._functions.needs[start])
-        entry = Entry(start, kinds)
-        if entry not in self._labels and sum(other.start == start for other in self._labels) >= VARIANTS:
-            entry = Entry(start, any_kinds(kinds))
-        return self._label(entry)
+        entry = Entry(start, kinds_at_call(state, self._functions.needs[start]))
+        return self._label(among(entry, self._labels, VARIANTS))
 
     def _checker(self, size: int, write: bool) -> Label:
         return self._checkers.setdefault((size, write), self._asm.label())

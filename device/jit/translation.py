@@ -20,7 +20,7 @@ from device.jit.lowering.function import Exit
 from device.jit.lowering.homes import BUDGET, Half, Home
 from device.jit.processor import Loaded, Processor
 from device.jit.stop import Reason, Stop
-from device.vm.analysis.entries import Entry, Kinds, any_kinds, exactly, kinds_of
+from device.vm.analysis.entries import Entry, Kinds, among, exactly, kinds_of
 from device.vm.analysis.functions import Functions
 from device.vm.analysis.lift import Decode
 from device.vm.analysis.liveness import BOTH
@@ -74,10 +74,7 @@ class NativeTranslation:
 
     def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
         """What is to be entered at one of `entries` with these registers."""
-        entry = Entry(pc, self._kinds(pc, registers))
-        if entry not in self._ready and sum(other.start == pc for other in list(self._ready)) >= VARIANTS:
-            return Entry(pc, any_kinds(entry.kinds))
-        return entry
+        return among(Entry(pc, self._kinds(pc, registers)), self._ready, VARIANTS)
 
     def _kinds(self, pc: int, registers: Sequence[int]) -> Kinds:
         """What is known of the registers. At a run's beginning they say what the shape of memory says."""

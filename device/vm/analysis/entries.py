@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +48,13 @@ def kinds_of(values: Sequence[int], live: int) -> Kinds:
     if values[FRAME_POINTER] == STACK_TOP:
         kinds[FRAME_POINTER] = 0
     return tuple(kinds)
+
+
+def among(entry: Entry, made: Collection[Entry], most: int) -> Entry:
+    """The entry; where `most` versions of its slot were made, the one that knows nothing of r0 to r9."""
+    if entry in made or sum(other.start == entry.start for other in list(made)) < most:
+        return entry
+    return Entry(entry.start, any_kinds(entry.kinds))
 
 
 def exactly(value: int) -> int:

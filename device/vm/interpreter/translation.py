@@ -10,7 +10,7 @@ from threading import Lock
 from types import CodeType
 from typing import Any, Final
 
-from device.vm.analysis.entries import Entry, Kinds, any_kinds, kinds_at_call, kinds_of
+from device.vm.analysis.entries import Entry, among, kinds_at_call, kinds_of
 from device.vm.analysis.functions import Functions
 from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import Decode
@@ -59,7 +59,6 @@ class Translation:
         self.returned = self._functions.returned
         self._ready: dict[Entry, Function] = {}
         self._names: dict[Entry, str] = {}
-        self._variants: dict[int, int] = {}
         self._made = 0
         self._guesses = Guesses(decode, slots)
         self._space: dict[str, Any] = _space()
@@ -84,7 +83,7 @@ class Translation:
 
     def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
         """What is to be entered at one of `entries` with these registers."""
-        return self._limited(pc, kinds_of(registers, self.entries[pc]))
+        return among(Entry(pc, kinds_of(registers, self.entries[pc])), self._names, VARIANTS)
 
     def find(self, entry: Entry) -> Function | None:
         """The function of an entry, if it was made."""
@@ -109,28 +108,21 @@ class Translation:
             if stale:
                 self._ready.clear()
                 self._names.clear()
-                self._variants.clear()
                 self._space = _space()  # functions that still run keep theirs
             return stale
-
-    def _limited(self, start: int, kinds: Kinds) -> Entry:
-        entry = Entry(start, kinds)
-        if entry not in self._names and self._variants.get(start, 0) >= VARIANTS:
-            return Entry(start, any_kinds(kinds))
-        return entry
 
     def _name(self, entry: Entry) -> str:
         """The global name of an entry's function; it is made soon if it is not there."""
         name = self._names.get(entry)
         if name is None:
-            self._variants[entry.start] = self._variants.get(entry.start, 0) + 1
             self._made += 1
             name = self._names[entry] = f"u{entry.start}_{self._made}"
             self._waiting.append(entry)
         return name
 
     def _callee(self, start: int, state: State) -> str:
-        return self._name(self._limited(start, kinds_at_call(state, self._functions.needs[start])))
+        entry = Entry(start, kinds_at_call(state, self._functions.needs[start]))
+        return self._name(among(entry, self._names, VARIANTS))
 
     def _make(self, entry: Entry) -> Function:
         name = self._names[entry]
