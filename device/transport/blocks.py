@@ -44,8 +44,8 @@ async def request(
     `timeout_s` covers all blocks of both. A GET whose answer becomes another one between two blocks begins
     anew, a few times, with a Request-Tag (RFC 9175 section 3): a server that keeps one answer for each
     request of a client keeps this one apart from the other transfers and observations of the resource.
-    Raises TransportError (`timeout`, `unreachable`, `protocol`, `changed`), and TooLarge for an answer of more
-    than `limit` bytes.
+    Raises TransportError (`timeout`, `unreachable`, `protocol`, `changed`), and TooLarge for an answer of
+    more than `limit` bytes.
     """
     async with _deadline(timeout_s, message):
         step = _Step(context, timeout_s, timing)
