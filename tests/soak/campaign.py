@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+from client import logs
 from client.connection import Connection
 from client.deploy import deploy
 from client.directory import Target
@@ -37,7 +38,7 @@ GARBAGE_FROM: Final = "127.0.0.2"
 """Another address: whoever sends garbage has a share of the device of his own."""
 
 QUIET_S: Final = 10.0
-OBSERVED: Final = ("/slots", "/jobs", "/board", "/saul", "/log", "/hooks", "/suit/status", "/store/global")
+OBSERVED: Final = ("/slots", "/jobs", "/board", "/saul", "/hooks", "/suit/status", "/store/global")
 DEPLOYED: Final = (("add", 123), ("pc_relative_calls", 12345), ("fletcher16_80", 44620))
 """Examples that are deployed in turn, and what they give."""
 
@@ -118,6 +119,7 @@ class Campaign:
         async with AsyncExitStack() as stack:
             for path in OBSERVED:
                 await stack.enter_async_context(_beside(self._observe(path)))
+            await stack.enter_async_context(_beside(self._follow_log()))
             await stack.enter_async_context(_beside(self._deploys()))
             await stack.enter_async_context(_beside(self._garbage()))
             await stack.enter_async_context(_beside(self._sampling(sample_s)))
@@ -195,10 +197,22 @@ class Campaign:
         except MicroBpfError as error:
             self.tally.fail(f"{self.seconds:.0f} s observing {path}: {error.detail}")
 
+    async def _follow_log(self) -> None:
+        """Read on as `client logs -f` does; no line may be missing."""
+
+        def show(entry: logs.Entry) -> None:
+            self._heard["/log"] = monotonic()
+            self.tally.counts["log lines"] += len(entry.lines)
+            if entry.missed:
+                self.tally.fail(f"{self.seconds:.0f} s {entry.missed} lines of the log were missed")
+
+        since = (await self._device.log()).next
+        await logs.follow(self._device, show, since=since, on_note=self.tally.fail)
+
     async def _last_words(self) -> None:
         """In the end each observer still hears of a change, and the slots are what they were."""
         began = monotonic()
-        quiet = [path for path in OBSERVED if path not in ("/hooks", "/suit/status")]
+        quiet = ["/log", *(path for path in OBSERVED if path not in ("/hooks", "/suit/status"))]
         while monotonic() - began < QUIET_S and any(self._heard.get(path, 0) < began for path in quiet):
             number = self.sender.chance.randrange(1000)
             await self._device.change("/saul/1", {"values": [number]})
