@@ -33,13 +33,11 @@ from device.jit.lowering.homes import (
     Half,
     Home,
     Homes,
-    Looked,
     allocate,
     high_halves,
-    look,
-    refine,
     weigh,
 )
+from device.jit.lowering.looked import Looked, look
 from device.jit.lowering.memory import MemoryWriter, Place
 from device.jit.lowering.operands import Operands, known
 from device.vm.analysis.budget import Segment, segments
@@ -138,8 +136,9 @@ class FunctionWriter:
         self._segments = segments(unit, part.shape)
         self._live = part.live
         self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
-        known = [self._look(number) for number in range(len(unit.blocks))]
-        self._looked = refine(known, unit, part.live, program.needs, program.returned_halves)
+        self._looked = look(
+            unit, self._states, part.live, program.data_base, program.needs, program.returned_halves
+        )
         self._needed = self._looked[0][0].live if self._looked[0] else part.entering
         highs = high_halves(at for steps in self._looked for at in steps)
         weights = weigh(self._looked, part.shape, highs, self._needed)
@@ -199,11 +198,6 @@ class FunctionWriter:
             self._asm.bind(label)
             self._asm.here(name)
             self._asm.emit(udf(0))
-
-    def _look(self, number: int) -> list[Looked]:
-        state = self._states[number]
-        steps = self._unit.blocks[number].steps
-        return [] if state is None else look(steps, state, self._program.data_base)
 
     def _parameters(self) -> list[tuple[Half, Home]]:
         found: list[tuple[Half, Home]] = []

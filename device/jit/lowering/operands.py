@@ -11,7 +11,8 @@ from device.jit.encoder import (
     to_single,
     try_mov_imm,
 )
-from device.jit.lowering.homes import Homes, Looked
+from device.jit.lowering.homes import Homes
+from device.jit.lowering.looked import Looked
 from device.vm.analysis.intervals import State
 from device.vm.analysis.liveness import HIGH, LOW
 from device.vm.decode import MASK32
@@ -46,7 +47,7 @@ class Operands:
         if self.alias is not None and self.alias[0] == register:
             register = self.alias[1]
         home = self.homes.get((register, high))
-        # A high half that can only be zero is not read, so its home may hold anything (homes.refine).
+        # A high half that can only be zero is not read, so its home may hold anything (looked.py).
         if home is not None and not home.single and not (high and value is not None):
             return home.number
         if value is not None:
@@ -105,7 +106,7 @@ class Operands:
     def keep(self, register: int, high: bool, scratch: int) -> None:
         """Have the half be at home that the step leaves as it is.
 
-        It may not be: after a move that was left out, or a high half that could only be zero (homes.refine).
+        It may not be: after a move that was left out, or a high half that could only be zero (looked.py).
         """
         moved = self.alias is not None and self.alias[0] == register
         if self.wants(register, high) and (moved or (high and self.constant(register, high) is not None)):
