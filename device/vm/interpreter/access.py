@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 
 from device.vm.analysis.intervals import Value
 from device.vm.decode import MASK32
-from device.vm.interpreter.expressions import Text, variable
 from device.vm.interpreter.lines import Lines, Site
+from device.vm.interpreter.texts import Text, variable
 from device.vm.isa import FRAME_POINTER
 from device.vm.memory import STACK_PLACE, STACK_TOP, WINDOWS
 

@@ -34,17 +34,14 @@ from device.vm.interpreter.expressions import (
     DIVISIONS,
     EXTENSIONS,
     ONE_OPERAND,
-    Text,
     condition,
-    cut,
     narrow,
-    number,
     operate,
     reorder,
-    variable,
 )
 from device.vm.interpreter.lines import Kind, Lines, Site
 from device.vm.interpreter.pending import MANY, Pending
+from device.vm.interpreter.texts import Text, cut, number, variable
 from device.vm.isa import FRAME_POINTER, REGISTERS, Sem
 from device.vm.program import PERIODIC_WAKEUP
 

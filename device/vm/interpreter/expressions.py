@@ -7,93 +7,13 @@ intervals show that a result fits, or the next operation does not look at the bi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
-from device.vm.decode import MASK32, MASK64
+from device.vm.interpreter import quotients
+from device.vm.interpreter.texts import ABOVE, BELOW, FAR_BELOW, LOOSE_BITS, MASK, Text, cut, made, number
 from device.vm.isa import Sem
 
-if TYPE_CHECKING:
-    from device.vm.interpreter.lines import Site
-
 _SIGN: Final = {32: 1 << 31, 64: 1 << 63}
-_MASK: Final = {32: MASK32, 64: MASK64}
-_LOOSE_BITS: Final = 200
-"""How far a text may grow beyond its width before it is cut."""
-
-LONG_TEXT: Final = 300
-"""Characters above which a text is given a name rather than put into another."""
-
-
-class Text(NamedTuple):
-    """An expression over the variables of the generated function.
-
-    Its value lies in [low, high] once it is cut to `loose` bits; 0 says that it is what it should be. `bits`
-    bounds its magnitude before that. `reads` is the set of registers whose variables stand in it, as bits.
-    `atom` says that it needs no parentheses. A text with a `site` may fault there when it is evaluated.
-    """
-
-    text: str
-    low: int
-    high: int
-    reads: int = 0
-    loose: int = 0
-    bits: int = 64
-    atom: bool = False
-    site: Site | None = None
-
-    @property
-    def inner(self) -> str:
-        """As part of another expression."""
-        return self.text if self.atom else f"({self.text})"
-
-    @property
-    def exact(self) -> str:
-        """With its value, and nothing above it."""
-        return f"{self.inner} & {_MASK[self.loose]}" if self.loose else self.text
-
-    @property
-    def exact_inner(self) -> str:
-        """With its value, as part of another expression."""
-        return f"({self.exact})" if self.loose else self.inner
-
-    def bounded(self, low: int, high: int) -> Text:
-        """With other bounds."""
-        return Text(self.text, low, high, self.reads, self.loose, self.bits, self.atom, self.site)
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether only one value is possible."""
-        return self.low == self.high
-
-
-def number(value: int) -> Text:
-    """A constant, at least 0."""
-    return Text(str(value), value, value, bits=value.bit_length(), atom=True)
-
-
-def variable(name: str, low: int, high: int, reads: int = 0) -> Text:
-    """A variable."""
-    return Text(name, low, high, reads, bits=high.bit_length(), atom=True)
-
-
-def cut(value: Text, width: int) -> Text:
-    """The low `width` bits (32 or 64), with its exact text."""
-    mask = _MASK[width]
-    if not value.loose and value.high <= mask:
-        return value
-    if value.loose and value.loose <= width:
-        return Text(value.exact, value.low, value.high, value.reads, bits=value.loose, site=value.site)
-    return Text(f"{value.inner} & {mask}", 0, mask, value.reads, bits=width, site=value.site)
-
-
-def _made(text: str, a: Text, b: Text | None, low: int, high: int, loose: int, bits: int) -> Text:
-    reads, site = a.reads, a.site
-    if b is not None:
-        reads, site = reads | b.reads, site or b.site
-    made = Text(text, low, high, reads, loose, bits, site=site)
-    if loose and bits > _LOOSE_BITS:
-        return made._replace(text=f"({text}) & {_MASK[loose]}", loose=0, bits=loose)
-    return made
 
 
 def _tolerated(value: Text, width: int) -> Text:
@@ -117,21 +37,21 @@ def _narrowed(value: Text, width: int) -> Text:
     if value.loose:
         if value.loose <= width:
             return value
-        return value._replace(loose=width, low=0, high=_MASK[width])
-    mask = _MASK[width]
+        return value._replace(loose=width, low=0, high=MASK[width], over="", origin=None)
+    mask = MASK[width]
     if value.high <= mask:
         return value
-    return Text(value.text, 0, mask, value.reads, width, value.bits, value.atom, value.site)
+    return Text(value.text, 0, mask, value.reads, width, value.bits, value.atom, value.site, value.low)
 
 
 def _fits(a: Text, b: Text, width: int) -> bool:
     """Whether both operands are what they should be, at this width."""
-    mask = _MASK[width]
+    mask = MASK[width]
     return not a.loose and not b.loose and a.high <= mask and b.high <= mask
 
 
 def _add(a: Text, b: Text, width: int) -> Text:
-    mask = _MASK[width]
+    mask = MASK[width]
     if b.is_constant and not b.loose and b.low & mask == 0:
         return _narrowed(a, width)
     if b.is_constant and not b.loose and b.low & mask > mask >> 1:
@@ -139,56 +59,67 @@ def _add(a: Text, b: Text, width: int) -> Text:
     if a.is_constant and not a.loose and a.low & mask == 0:
         return _narrowed(b, width)
     text = f"{a.inner} + {b.inner}"
-    if _fits(a, b, width) and a.high + b.high <= mask:
-        return _made(text, a, b, a.low + b.low, a.high + b.high, 0, (a.high + b.high).bit_length())
-    return _made(text, a, b, 0, mask, width, max(a.bits, b.bits) + 1)
+    fits = _fits(a, b, width)
+    if fits and a.high + b.high <= mask:
+        return made(text, a, b, a.low + b.low, a.high + b.high, 0, (a.high + b.high).bit_length())
+    least = a.floor + b.floor
+    return made(text, a, b, 0, mask, width, max(a.bits, b.bits) + 1, least, ABOVE if fits else "")
 
 
 def _less(a: Text, amount: int, width: int) -> Text:
     """Minus a constant: shorter than adding its complement."""
     text = f"{a.inner} - {amount}"
-    mask = _MASK[width]
-    if not a.loose and amount <= a.low and a.high <= mask:
-        return _made(text, a, None, a.low - amount, a.high - amount, 0, a.bits)
-    return _made(text, a, None, 0, mask, width, max(a.bits, width) + 1)
+    mask = MASK[width]
+    fits = not a.loose and a.high <= mask
+    if fits and amount <= a.low:
+        return made(text, a, None, a.low - amount, a.high - amount, 0, a.bits)
+    over = BELOW if fits else ""
+    return made(text, a, None, 0, mask, width, max(a.bits, width) + 1, a.floor - amount, over)
 
 
 def _subtract(a: Text, b: Text, width: int) -> Text:
-    mask = _MASK[width]
+    mask = MASK[width]
     if b.is_constant and not b.loose and b.low & mask <= mask >> 1:
         return _less(a, b.low & mask, width) if b.low & mask else _narrowed(a, width)
     if b.is_constant and not b.loose:
         return _add(a, number(mask + 1 - (b.low & mask)), width)
+    rest = quotients.remainder(a, b, width)
+    if rest is not None:
+        return rest
     text = f"{a.inner} - {b.inner}"
-    if _fits(a, b, width) and a.low >= b.high:
-        return _made(text, a, b, a.low - b.high, a.high - b.low, 0, a.bits)
-    return _made(text, a, b, 0, mask, width, max(a.bits, b.bits) + 1)
+    fits = _fits(a, b, width)
+    if fits and a.low >= b.high:
+        return made(text, a, b, a.low - b.high, a.high - b.low, 0, a.bits)
+    least = a.floor - b.high if fits else FAR_BELOW
+    return made(text, a, b, 0, mask, width, max(a.bits, b.bits) + 1, least, BELOW if fits else "")
 
 
 def _multiply(a: Text, b: Text, width: int) -> Text:
-    if a.bits + b.bits > _LOOSE_BITS:
+    if a.bits + b.bits > LOOSE_BITS:
         a, b = cut(a, width), cut(b, width)
-    mask = _MASK[width]
+    mask = MASK[width]
     text = f"{a.inner} * {b.inner}"
     if _fits(a, b, width) and a.high * b.high <= mask:
-        return _made(text, a, b, a.low * b.low, a.high * b.high, 0, a.bits + b.bits)
-    return _made(text, a, b, 0, mask, width, a.bits + b.bits)
+        product = made(text, a, b, a.low * b.low, a.high * b.high, 0, a.bits + b.bits)
+        return quotients.noted_product(product, a, b)
+    least = a.floor * b.floor if a.floor >= 0 and b.floor >= 0 else FAR_BELOW
+    return made(text, a, b, 0, mask, width, a.bits + b.bits, least)
 
 
 def _and(a: Text, b: Text, width: int) -> Text:
-    mask = _MASK[width]
+    mask = MASK[width]
     for one, other in ((a, b), (b, a)):
         if not one.is_constant or one.loose:
             continue
         kept = one.low & mask
         if kept & (kept + 1) == 0 and not other.loose and other.high <= kept:
             return other
-        whole = cut(other, other.loose) if other.loose and kept > _MASK[other.loose] else other
-        return _made(f"{whole.inner} & {kept}", whole, None, 0, kept, 0, kept.bit_length())
+        whole = cut(other, other.loose) if other.loose and kept > MASK[other.loose] else other
+        return made(f"{whole.inner} & {kept}", whole, None, 0, kept, 0, kept.bit_length())
     if _fits(a, b, width):
         high = min(a.high, b.high)
-        return _made(f"{a.inner} & {b.inner}", a, b, 0, high, 0, high.bit_length())
-    return _made(f"{a.inner} & {b.inner}", a, b, 0, mask, width, max(a.bits, b.bits))
+        return made(f"{a.inner} & {b.inner}", a, b, 0, high, 0, high.bit_length())
+    return made(f"{a.inner} & {b.inner}", a, b, 0, mask, width, max(a.bits, b.bits))
 
 
 def _or(a: Text, b: Text, width: int) -> Text:
@@ -205,12 +136,12 @@ def _bitwise(sign: str, a: Text, b: Text, width: int) -> Text:
     text = f"{a.inner} {sign} {b.inner}"
     bits = max(a.bits, b.bits)
     if _fits(a, b, width):
-        return _made(text, a, b, 0, (1 << bits) - 1, 0, bits)
-    return _made(text, a, b, 0, _MASK[width], width, bits)
+        return made(text, a, b, 0, (1 << bits) - 1, 0, bits)
+    return made(text, a, b, 0, MASK[width], width, bits)
 
 
 def _left(a: Text, b: Text, width: int) -> Text:
-    mask = _MASK[width]
+    mask = MASK[width]
     count = _count(b, width)
     if b.is_constant and not b.loose:
         amount = b.low & (width - 1)
@@ -218,13 +149,14 @@ def _left(a: Text, b: Text, width: int) -> Text:
             return _narrowed(a, width)
         text, bits = f"{a.inner} << {amount}", a.bits + amount
         if not a.loose and a.high << amount <= mask:
-            return _made(text, a, None, a.low << amount, a.high << amount, 0, bits)
-        return _made(text, a, None, 0, mask, width, bits)
-    return _made(f"{a.inner} << {count}", a, b, 0, mask, width, a.bits + width)
+            return made(text, a, None, a.low << amount, a.high << amount, 0, bits)
+        least = a.floor << amount if a.floor >= 0 else FAR_BELOW
+        return made(text, a, None, 0, mask, width, bits, least)
+    return made(f"{a.inner} << {count}", a, b, 0, mask, width, a.bits + width)
 
 
 def _negate(a: Text, _b: Text, width: int) -> Text:
-    return _made(f"-{a.inner}", a, None, 0, _MASK[width], width, max(a.bits, width) + 1)
+    return made(f"-{a.inner}", a, None, 0, MASK[width], width, max(a.bits, width) + 1)
 
 
 def _count(b: Text, width: int) -> str:
@@ -239,8 +171,11 @@ def _right(a: Text, b: Text, width: int) -> Text:
         amount = b.low & (width - 1)
         if amount == 0:
             return a
-        return _made(f"{a.inner} >> {amount}", a, None, a.low >> amount, a.high >> amount, 0, a.bits)
-    return _made(f"{a.inner} >> {_count(b, width)}", a, b, 0, a.high, 0, a.bits)
+        quotient = quotients.quotient(a, amount)
+        if quotient is not None:
+            return quotient
+        return made(f"{a.inner} >> {amount}", a, None, a.low >> amount, a.high >> amount, 0, a.bits)
+    return made(f"{a.inner} >> {_count(b, width)}", a, b, 0, a.high, 0, a.bits)
 
 
 def _arithmetic_right(a: Text, b: Text, width: int) -> Text:
@@ -248,7 +183,7 @@ def _arithmetic_right(a: Text, b: Text, width: int) -> Text:
     if a.high < sign:
         return _right(a, b, width)
     text = f"({a.inner} ^ {sign}) - {sign} >> {_count(b, width)}"
-    return _made(text, a, b, 0, _MASK[width], width, width)
+    return made(text, a, b, 0, MASK[width], width, width)
 
 
 def _extend(b: Text, bits: int, width: int) -> Text:
@@ -256,7 +191,7 @@ def _extend(b: Text, bits: int, width: int) -> Text:
     if not b.loose and b.high < sign:
         return b
     inner = b.inner if not b.loose and b.high <= mask else f"({b.inner} & {mask})"
-    return _made(f"({inner} ^ {sign}) - {sign}", b, None, 0, _MASK[width], width, width)
+    return made(f"({inner} ^ {sign}) - {sign}", b, None, 0, MASK[width], width, width)
 
 
 def _divide(a: Text, b: Text, width: int) -> Text:
@@ -264,8 +199,8 @@ def _divide(a: Text, b: Text, width: int) -> Text:
         return number(0)
     text = f"{a.inner} // {b.inner}"
     if b.low > 0:
-        return _made(text, a, b, a.low // b.high, a.high // b.low, 0, a.bits)
-    return _made(f"{text} if {b.inner} else 0", a, b, 0, a.high, 0, width)
+        return made(text, a, b, a.low // b.high, a.high // b.low, 0, a.bits)
+    return made(f"{text} if {b.inner} else 0", a, b, 0, a.high, 0, width)
 
 
 def _remainder(a: Text, b: Text, width: int) -> Text:
@@ -273,16 +208,16 @@ def _remainder(a: Text, b: Text, width: int) -> Text:
         return a
     text = f"{a.inner} % {b.inner}"
     if b.low > 0:
-        return _made(text, a, b, 0, min(a.high, b.high - 1), 0, a.bits)
-    return _made(f"{text} if {b.inner} else {a.inner}", a, b, 0, a.high, 0, width)
+        return made(text, a, b, 0, min(a.high, b.high - 1), 0, a.bits)
+    return made(f"{text} if {b.inner} else {a.inner}", a, b, 0, a.high, 0, width)
 
 
 def _divide_signed(a: Text, b: Text, width: int) -> Text:
-    return _made(f"sdiv({a.text}, {b.text}, {width})", a, b, 0, _MASK[width], width, width + 1)
+    return made(f"sdiv({a.text}, {b.text}, {width})", a, b, 0, MASK[width], width, width + 1)
 
 
 def _remainder_signed(a: Text, b: Text, width: int) -> Text:
-    return _made(f"smod({a.text}, {b.text}, {width})", a, b, 0, _MASK[width], width, width + 1)
+    return made(f"smod({a.text}, {b.text}, {width})", a, b, 0, MASK[width], width, width + 1)
 
 
 _RING: Final[dict[Sem, Callable[[Text, Text, int], Text]]] = {
@@ -334,7 +269,7 @@ def reorder(sem: Sem, a: Text) -> Text:
         kept = a._replace(text=f"{a.inner} & {mask}", low=0, high=mask, loose=0, atom=False, bits=width)
     if sem in _CUTS:
         return kept
-    return _made(f"swap({kept.text}, 0, {width})", kept, None, 0, mask, 0, width)
+    return made(f"swap({kept.text}, 0, {width})", kept, None, 0, mask, 0, width)
 
 
 _SIGNS: Final = {

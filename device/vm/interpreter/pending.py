@@ -17,8 +17,8 @@ from typing import Final
 
 from device.vm.analysis.intervals import State
 from device.vm.analysis.liveness import BOTH
-from device.vm.interpreter.expressions import LONG_TEXT, Text, number, variable
 from device.vm.interpreter.lines import Lines, Site
+from device.vm.interpreter.texts import LONG_TEXT, Text, number, variable
 from device.vm.isa import FRAME_POINTER, REGISTERS
 
 MANY: Final = 1 << 20
