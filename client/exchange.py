@@ -157,7 +157,7 @@ async def _notifications(request: Any, url: str) -> AsyncIterator[aiocoap.Messag
 
 
 def _lost(url: str, error: Exception) -> TransportError:
-    return TransportError(f"lost {url}: {error or type(error).__name__}", code="unreachable", where=url)
+    return TransportError(f"lost {url}: {str(error) or type(error).__name__}", code="unreachable", where=url)
 
 
 def _message(call: Call) -> aiocoap.Message:

@@ -200,7 +200,7 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
             remaining = limits.observer_confirm_s - (self.transfers.clock() - confirmed)
             await _wait(wake, max(remaining, limits.notify_interval_s))
             # One notification under way at a time: a silent observer must not pile up a backlog.
-            while awaiting_ack(request):  # noqa: ASYNC110  # aiocoap tells nobody when an ACK comes
+            while awaiting_ack(request, answer):  # noqa: ASYNC110  # aiocoap tells nobody when an ACK comes
                 await asyncio.sleep(_ACK_POLL_S)
 
 

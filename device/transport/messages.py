@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiocoap import Message
 from aiocoap.messagemanager import MessageManager
 from aiocoap.numbers.constants import TransportTuning
@@ -30,9 +28,14 @@ class BoundedMessages(MessageManager):  # type: ignore[misc]  # aiocoap has no a
         self._piggyback_opportunities.clear()
         await super().shutdown()
 
-    def awaits_ack(self, remote: Any) -> bool:
-        """Whether a confirmable message to this peer is under way."""
-        return remote in self._backlogs
+    def awaits_ack(self, message: Message) -> bool:
+        """Whether a message that was given to `send_message` is under way, or waits for others to be."""
+        if not self._active_exchanges:
+            return False
+        waiting = self._backlogs.get(message.remote, ())
+        return (message.remote, message.mid) in self._active_exchanges or any(
+            one is message for one, _ in waiting
+        )
 
     def give_up(self, message: Message) -> None:
         """Stop repeating a message that nobody waits for, and send what waits behind it.
@@ -49,10 +52,13 @@ class BoundedMessages(MessageManager):  # type: ignore[misc]  # aiocoap has no a
             self._continue_backlog(message.remote)
 
 
-def awaiting_ack(request: Message) -> bool:
-    """Whether something confirmable that was sent to the peer of this incoming request is unacknowledged."""
+def awaiting_ack(request: Message, answer: Message) -> bool:
+    """Whether an answer to this incoming request is confirmable and not acknowledged yet.
+
+    It is this one that is asked about: a peer with several observations always has something under way.
+    """
     manager: BoundedMessages | None = getattr(request, "manager", None)
-    return manager is not None and manager.awaits_ack(request.remote)
+    return manager is not None and manager.awaits_ack(answer)
 
 
 def peer_host(message: Message) -> str:

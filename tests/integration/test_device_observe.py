@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -158,6 +158,20 @@ async def test_long_answers_arrive_whole_while_they_change_all_the_time() -> Non
         told = len(observer.seen)
         await bench.ask(Code.POST, "/console/write", payload=b"the end")
         await eventually(lambda: len(observer.seen) > told)
+
+
+async def test_a_busy_observation_keeps_no_other_of_its_client_waiting() -> None:
+    paths = ("/slots", "/slots/0", "/slots/0", "/slots", "/slots/0", "/slots")
+    async with device() as bench, AsyncExitStack() as stack:
+        await bench.install(0, SEVEN)
+        observers = [await stack.enter_async_context(observing(bench, path)) for path in paths]
+        for _ in range(4):
+            before = [len(observer.seen) for observer in observers]
+            for _ in range(40):
+                await bench.execute()
+                await asyncio.sleep(0.02)
+            heard = [len(observer.seen) - told for observer, told in zip(observers, before, strict=True)]
+            assert min(heard) >= 3, heard
 
 
 async def test_one_observer_too_many_gets_a_plain_answer() -> None:

@@ -45,8 +45,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 async def soak(given: argparse.Namespace, home: Path) -> dict[str, Any]:
     """The whole of it; the summary."""
-    async with open_site(home) as site, Connection() as connection:
-        campaign = Campaign(site, connection, rate=given.rate, seed=given.seed, say=say)
+    async with open_site(home) as site, Connection() as connection, Connection() as observing:
+        campaign = Campaign(site, connection, observing, rate=given.rate, seed=given.seed, say=say)
         await campaign.run(given.seconds, given.sample)
         took = campaign.seconds
     log = site.log.read_text(encoding="utf-8")

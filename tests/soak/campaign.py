@@ -86,10 +86,19 @@ class Tally:
 
 
 class Campaign:
-    """One soak. `run` takes its time; `tally` and `samples` tell of it, `say` as it goes."""
+    """One soak. `observing` is a connection for observations: one for requests changes its port now and then.
+
+    `run` takes its time; `tally` and `samples` tell of it, `say` as it goes."""
 
     def __init__(
-        self, site: Site, connection: Connection, *, rate: float, seed: int, say: Callable[[str], None]
+        self,
+        site: Site,
+        connection: Connection,
+        observing: Connection,
+        *,
+        rate: float,
+        seed: int,
+        say: Callable[[str], None],
     ) -> None:
         self.tally = Tally(on_wrong=say)
         self.samples: list[tuple[float, Gauges]] = []
@@ -99,6 +108,7 @@ class Campaign:
         self._rate = rate
         self._seed = seed
         self._say = say
+        self._observing = observing
         self._device = RemoteDevice(connection, Target("soaked", site.url, srv=site.files))
         self._heard: dict[str, float] = {}
         self._begun = monotonic()
@@ -189,7 +199,7 @@ class Campaign:
     async def _observe(self, path: str) -> None:
         """Be told of a resource all the time; an observation that ends is something wrong."""
         try:
-            async with aclosing(self._connection.observe(self._site.url + path)) as answers:
+            async with aclosing(self._observing.observe(self._site.url + path)) as answers:
                 async for _answer in answers:
                     self._heard[path] = monotonic()
                     self.tally.counts["notifications"] += 1
@@ -207,7 +217,8 @@ class Campaign:
                 self.tally.fail(f"{self.seconds:.0f} s {entry.missed} lines of the log were missed")
 
         since = (await self._device.log()).next
-        await logs.follow(self._device, show, since=since, on_note=self.tally.fail)
+        device = RemoteDevice(self._observing, self._device.target)
+        await logs.follow(device, show, since=since, on_note=self.tally.fail)
 
     async def _last_words(self) -> None:
         """In the end each observer still hears of a change, and the slots are what they were."""
