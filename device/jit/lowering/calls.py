@@ -56,7 +56,7 @@ _IN_REGISTERS: Final = (R.R0, R.R1, R.R2, R.R3, R.R4, R.R5, R.R6)
 _PRESERVED: Final = frozenset({R.R4, R.R5, R.R6, R.R7, R.R8, R.R9, R.R10, R.R11})
 """What the dispatcher's callee has to preserve."""
 
-_SPARE: Final = (R.R12, R.LR, R.R11)
+_SPARE: Final = (int(R.R12), int(R.LR), int(R.R11))
 """No homes, and around a local call no scratch registers either."""
 
 _WORD: Final = 4
@@ -281,8 +281,8 @@ class CallWriter:
             else:
                 moves[target] = core
         move_together(asm, moves)
-        for target, (register, high) in late:
-            o.read(register, high, target)
+        for place, (register, high) in late:
+            o.read(register, high, place)
         for (register, _), target in zip(passed, _IN_REGISTERS, strict=False):
             if register == FRAME_POINTER:
                 asm.emit(alu_imm(Alu.SUB, target, target, self._frame_size))

@@ -144,7 +144,7 @@ class FunctionWriter:
         self._segments = segments(unit, part.shape)
         self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
         self._looked = [self._look(number) for number in range(len(unit.blocks))]
-        starts = refine(self._looked, unit, part.live, program.needs, program.returned_halves)
+        starts = refine(self._looked, unit, self._states, part.live, program.needs, program.returned_halves)
         homes = allocate(
             unit,
             part.shape,

@@ -79,22 +79,24 @@ def look(steps: Sequence[tuple[int, Step]], state: State, data_base: int) -> lis
 def refine(
     looked: Sequence[Sequence[Looked]],
     unit: Unit,
+    states: Sequence[State | None],
     ends: Sequence[int],
     needs: Callable[[int], int],
     returned: int,
 ) -> list[int]:
     """Say of all steps what is live at them; returns what is live at the start of each block.
 
-    A high half that can only be zero where it is read is not live for it. `ends` are the halves live at the
-    end of each block by themselves. What is live by them and not here is zero on every way on which it is
-    read, so that whoever takes over finds it as zero.
+    Nothing is live at blocks that cannot be reached, which have no state. A high half that can only be zero
+    where it is read is not live for it. `ends` are the halves live at the end of each block by themselves:
+    what is live by them and not here is zero on every way on which it is read, so that whoever takes over
+    finds it as zero.
     """
     blocks = unit.blocks
     for steps, end in zip(looked, ends, strict=True):
         _want(steps, end, needs, returned)
     effects = [[(~written(at.step), at.read & ~_zero_halves(at.before)) for at in steps] for steps in looked]
     starts, behind = [0] * len(blocks), [0] * len(blocks)
-    work = list(range(len(blocks)))
+    work = [number for number, state in enumerate(states) if state is not None]
     while work:
         number = work.pop()
         block = blocks[number]
@@ -106,7 +108,7 @@ def refine(
             live = live & kept | read
         if live != starts[number]:
             starts[number] = live
-            work.extend(source for source in block.before if source not in work)
+            work += [source for source in block.before if states[source] is not None and source not in work]
     for number, steps in enumerate(looked):
         for at, (kept, read) in zip(reversed(steps), reversed(effects[number]), strict=True):
             at.live_behind = behind[number]

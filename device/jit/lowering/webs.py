@@ -8,9 +8,9 @@ long as it lives, counted by the depth of loops; a move whose two sides may shar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from device.jit.encoder import R
 from device.jit.encoder.operands import LOW
@@ -46,6 +46,10 @@ _LOW_FIRST: Final = frozenset({Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR, Sem.M
 _SHIFTS: Final = frozenset({Sem.LSH, Sem.RSH, Sem.ARSH})
 _TWO_OPERANDS: Final = frozenset({*_SHIFTS, Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR, Sem.MUL, Sem.NEG})
 _EITHER_WAY: Final = frozenset({Sem.ADD, Sem.AND, Sem.OR, Sem.XOR, Sem.MUL})
+
+
+_From = TypeVar("_From")
+_To = TypeVar("_To")
 
 
 @dataclass(slots=True)
@@ -197,12 +201,10 @@ class _Webs:
         """Find out all about the webs."""
         roots = [self._root(value) for value in range(len(self._parents))]
         self._starts = [{half: roots[value] for half, value in start.items()} for start in self._starts]
-        seen: dict[int, dict[Half, int]] = {}
-        for maps in self._behind:
-            for index, numbers in enumerate(maps):
-                if id(numbers) not in seen:
-                    seen[id(numbers)] = {half: roots[value] for half, value in numbers.items()}
-                maps[index] = seen[id(numbers)]
+        self._behind = [
+            _each(maps, lambda numbers: {half: roots[value] for half, value in numbers.items()})
+            for maps in self._behind
+        ]
         self.webs = {root: Web() for root in set(roots)}
         if self._frame >= 0:
             frame = self.webs[self._frame]
@@ -288,27 +290,31 @@ class _Webs:
 
     def settle(self, homes: Mapping[int, Home]) -> list[Homes]:
         """Give all steps their homes; those at the start of each block."""
-        made: dict[int, Homes] = {}
 
-        def of(numbers: dict[Half, int]) -> Homes:
-            found = made.get(id(numbers))
-            if found is None:
-                found = made[id(numbers)] = {
-                    half: homes[root] for half, root in numbers.items() if root in homes
-                }
-            return found
+        def of(numbers: Mapping[Half, int]) -> Homes:
+            return {half: homes[root] for half, root in numbers.items() if root in homes}
 
         starts = [of(start) for start in self._starts]
         for start, steps, maps in zip(starts, self._looked, self._behind, strict=True):
             ahead = start
-            for at, numbers in zip(steps, maps, strict=True):
+            for at, behind in zip(steps, _each(maps, of), strict=True):
                 at.homes = ahead
-                at.homes_behind = ahead = of(numbers)
+                at.homes_behind = ahead = behind
         return starts
 
 
 RESULTS: Final[Mapping[Half, int]] = {(0, False): int(R.R0), (0, True): int(R.R1)}
 """Where a function leaves r0."""
+
+
+def _each(maps: Sequence[_From], change: Callable[[_From], _To]) -> list[_To]:
+    """What becomes of each, with one result for the same object in a row."""
+    found: list[_To] = []
+    last = None
+    for one in maps:
+        found.append(found[-1] if one is last else change(one))
+        last = one
+    return found
 
 
 def _like(webs: Mapping[int, Web], one: int, other: int, worth: int) -> None:
