@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PLOTS  := $(VENV)/.plots
 
-.PHONY: install demo test check lint types test-docker coverage nightly fuzz bench keys clean
+.PHONY: install demo test check lint types test-docker coverage nightly fuzz soak bench keys clean
 
 install: $(STAMP)
 
@@ -52,6 +52,12 @@ nightly: $(STAMP)
 SECONDS := 60
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.property.differential --seconds $(SECONDS)
+
+# A device under requests, deploys, faults, kills and garbage: make soak SECONDS=3600 RATE=200. It prints what was
+# wrong, and what the device held after a warm-up and in the end.
+RATE := 200
+soak: $(STAMP)
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) --rate $(RATE)
 
 # The evaluation, on this machine: tables, and JSON and plots in benchmarks/results. `client bench SECTION --quick`
 # for less.

@@ -7,6 +7,7 @@ with nothing installed and room for everything. What even that one refuses, ever
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -146,18 +147,30 @@ def _planned(envelope: Envelope, board: str | None) -> Plan:
 
 
 def _meant(envelope: Envelope) -> Identity:
-    """The device that a manifest is for, by the first identifiers of its common sequence."""
-    usual = Identity(VENDOR_ID, class_id(_BOARD))
-    manifest = map_of(envelope.manifest, "manifest")
-    common = map_of(manifest[wire.COMMON], "common") if wire.COMMON in manifest else {}
-    components = common.get(wire.COMPONENTS)
-    if wire.COMMON_SEQUENCE not in common or not isinstance(components, list):
-        return usual
-    reader = SequenceReader(envelope.profile, len(components), None)
+    """The device that a manifest is for, by the first identifiers that it sets."""
     found: dict[int, bytes] = {}
-    for key, value in _identifiers(reader.read(common[wire.COMMON_SEQUENCE], "common", shared=True)):
-        found.setdefault(key, value)
-    return Identity(found.get(wire.VENDOR_ID, usual.vendor_id), found.get(wire.CLASS_ID, usual.class_id))
+    with suppress(SuitError):  # the plan says what is wrong, in its own order
+        for steps in _sections(envelope):
+            for key, value in _identifiers(steps):
+                found.setdefault(key, value)
+    return Identity(found.get(wire.VENDOR_ID, VENDOR_ID), found.get(wire.CLASS_ID, class_id(_BOARD)))
+
+
+def _sections(envelope: Envelope) -> Iterator[Sequence[Step]]:
+    """The sequences in the order in which they are run, as far as they can be read."""
+    manifest = map_of(envelope.manifest, "manifest")
+    common = map_of(manifest.get(wire.COMMON), "common")
+    components = common.get(wire.COMPONENTS)
+    reader = SequenceReader(
+        envelope.profile, len(components) if isinstance(components, list) else 0, hosts=None
+    )
+    if wire.COMMON_SEQUENCE in common:
+        yield reader.read(common[wire.COMMON_SEQUENCE], "common", shared=True)
+    members = {member: key for key, member in envelope.profile.members.items()}
+    for member in wire.RUN_BY_UPDATES:
+        key = members.get(member)
+        if key is not None and key in manifest:
+            yield reader.read(envelope.severed.get(key, manifest[key]), member.value)
 
 
 def _identifiers(steps: Sequence[Step]) -> Iterator[tuple[int, bytes]]:

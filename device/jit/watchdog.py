@@ -29,10 +29,11 @@ class Watchdog:
     """Looks at its machines every `poll_s` seconds while one of them runs, and sleeps otherwise.
 
     The thread starts with the first machine and ends with `close`. Starting a run costs no lock: it only
-    makes sure that the watchdog is awake.
+    makes sure that the watchdog is awake, by `wake` when it `sleeps`.
     """
 
     def __init__(self, poll_s: float = POLL_S) -> None:
+        self.sleeps = True
         self._poll_s = poll_s
         self._awake = Event()
         self._closed = Event()
@@ -55,8 +56,8 @@ class Watchdog:
 
     def wake(self) -> None:
         """A run begins; `running` of its machine is true already."""
-        if not self._awake.is_set():
-            self._awake.set()
+        self.sleeps = False
+        self._awake.set()
 
     def close(self) -> None:
         """End the thread."""
@@ -69,10 +70,11 @@ class Watchdog:
         while not self._closed.is_set():
             self._awake.wait()
             self._patrol()
-            # A run that saw the event set did so before it was cleared, so it is seen running below.
+            # A run that found it awake did so before this, so it is seen running below.
+            self.sleeps = True
             self._awake.clear()
             if self._closed.is_set() or self._any_running():
-                self._awake.set()
+                self.wake()
 
     def _patrol(self) -> None:
         """Look until nothing has run for a while."""

@@ -15,7 +15,7 @@ from aiocoap import Code, Message
 from aiocoap.optiontypes import BlockOption
 
 from device.errors import RemoteError, TooLarge, TransportError
-from device.transport.body import Body, broken
+from device.transport.body import Body, broken, changed
 from device.transport.exchange import exchange, expect_success, like, remote_error, transport_url
 from device.transport.stack import CoapContext
 from device.transport.timing import LAN, Timing
@@ -25,6 +25,7 @@ MAX_ANSWER: Final = 1024 * 1024
 
 _LARGEST: Final = 1024
 _MAX_PROBLEM: Final = 2048
+_RESTARTS: Final = 8
 
 Progress = Callable[[int, int | None], None]
 
@@ -40,16 +41,33 @@ async def request(
 ) -> Message:
     """Send a request of any length and return the whole answer, whatever its code is.
 
-    `timeout_s` covers all blocks of both. Raises TransportError (`timeout`, `unreachable`, `protocol`,
-    `changed`), and TooLarge for an answer of more than `limit` bytes.
+    `timeout_s` covers all blocks of both. A GET whose answer becomes another one between two blocks begins
+    anew, a few times, with a Request-Tag (RFC 9175 section 3): a server that keeps one answer for each
+    request of a client keeps this one apart from the other transfers and observations of the resource.
+    Raises TransportError (`timeout`, `unreachable`, `protocol`, `changed`), and TooLarge for an answer of
+    more than `limit` bytes.
     """
     async with _deadline(timeout_s, message):
         step = _Step(context, timeout_s, timing)
-        answer = await _push(step, message, block_size)
-        body = Body(answer, limit, _LARGEST)
-        while body.more:
-            answer = await step(_next(message, answer, body))
-            body.add(answer)
+        for _ in range(_RESTARTS):
+            try:
+                return await _whole(step, message, block_size, limit)
+            except TransportError as error:
+                if error.code != "changed" or message.code != Code.GET:
+                    raise
+                message = like(message, message.payload)
+                message.opt.request_tag = [context.fresh_tag()]
+        return await _whole(step, message, block_size, limit)
+
+
+async def _whole(step: _Step, message: Message, block_size: int, limit: int) -> Message:
+    answer = await _push(step, message, block_size)
+    code, body = answer.code, Body(answer, limit, _LARGEST)
+    while body.more:
+        answer = await step(_next(message, answer, body))
+        if answer.code != code:
+            raise changed()
+        body.add(answer)
     answer.payload = bytes(body.data)
     answer.opt.block2 = None
     return answer

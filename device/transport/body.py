@@ -42,9 +42,7 @@ class Body:
         if block.start != len(self.data):
             raise broken(f"block {block.block_number} is not the one that was asked for")
         if answer.opt.etag != self._etag:
-            raise TransportError(
-                "the file was replaced during the transfer (ETag)", code="changed", hint="try again"
-            )
+            raise changed()
         if len(answer.payload) > block.size or (block.more and len(answer.payload) != block.size):
             raise broken(f"{len(answer.payload)} bytes in a block of {block.size}")
         if self.data and not answer.payload:
@@ -78,3 +76,10 @@ class Body:
 def broken(reason: str) -> TransportError:
     """The error for a peer that does not keep to the protocol."""
     return TransportError(f"the transfer is broken: {reason}", code="protocol")
+
+
+def changed() -> TransportError:
+    """The error for a representation that became another one between two blocks."""
+    return TransportError(
+        "the content was replaced during the transfer (ETag)", code="changed", hint="try again"
+    )

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any, Final
 
 from aiocoap import Context, Message
@@ -43,6 +44,7 @@ class CoapContext(Context):  # type: ignore[misc]  # aiocoap has no annotations
         self.gate = asyncio.Semaphore(IN_FLIGHT)
         self.port = 0
         self.requests_left = REQUESTS_PER_SOCKET
+        self._tags = count(1)
         self._tuning = tuning(timing, exchange_lifetime_s=exchange_lifetime_s)
         self._fallback = fallback
         self._retiring: set[asyncio.Task[None]] = set()
@@ -80,6 +82,10 @@ class CoapContext(Context):  # type: ignore[misc]  # aiocoap has no annotations
         The peer of a request may be gone before: a coroutine that nobody awaits would be a warning on stderr.
         """
         return _Later(partial(super()._render_to_pipe, pipe))
+
+    def fresh_tag(self) -> bytes:
+        """A Request-Tag (RFC 9175) that no transfer of the last while has."""
+        return (next(self._tags) % (1 << 16)).to_bytes(2, "big")
 
     def give_up(self, message: Message) -> None:
         """Stop repeating a request that nobody waits for any more."""

@@ -137,6 +137,29 @@ async def test_a_notification_of_many_blocks_is_fetched_whole() -> None:
         await listing.until(lambda value: [item["state"] for item in value["items"]] == ["ready"] * 5)
 
 
+async def test_long_answers_arrive_whole_while_they_change_all_the_time() -> None:
+    async with device() as bench, observing(bench, "/log") as observer:
+
+        async def write(number: int) -> None:
+            for _ in range(20):
+                await bench.ask(Code.POST, "/console/write", payload=b"%d " % number * 50)
+
+        async def read() -> None:
+            for _ in range(8):
+                reply = await bench.get("/log")
+                assert reply.code == "2.05"
+                assert len(reply.message.payload) > 1024
+
+        await write(0)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(4):
+                tasks.create_task(write(number))
+                tasks.create_task(read())
+        told = len(observer.seen)
+        await bench.ask(Code.POST, "/console/write", payload=b"the end")
+        await eventually(lambda: len(observer.seen) > told)
+
+
 async def test_one_observer_too_many_gets_a_plain_answer() -> None:
     async with device(limits=NodeLimits(observers=1)) as bench, observing(bench, "/slots/0") as first:
         assert first.first.opt.observe is not None

@@ -126,6 +126,35 @@ async def test_a_wrong_block_ends_the_transfer(case: str) -> None:
         assert caught.value.code == code
 
 
+GONE = {
+    "another ETag": lambda r: block(r, etag=b"two"),
+    "an error": lambda _r: Message(code=Code.BAD_REQUEST),
+}
+
+
+@pytest.mark.parametrize("gone", GONE)
+async def test_a_get_whose_answer_changes_in_between_begins_anew(gone: str) -> None:
+    async with scripted(on(2, GONE[gone])) as (context, url, peer):
+        message = parse_url(f"{url}/x").message(Code.GET, block2=(0, False, 2))
+        answer = await request(context, message, timeout_s=5)
+        assert answer.payload == BODY
+        assert [asked.opt.block2.block_number for asked in peer.requests] == [0, 1, 2, 0, 1, 2, 3]
+        assert [asked.opt.request_tag for asked in peer.requests] == [()] * 3 + [(b"\0\1",)] * 4
+
+
+@pytest.mark.parametrize(("method", "requests"), [(Code.GET, 18), (Code.POST, 2)])
+async def test_what_always_changes_is_given_up(method: Code, requests: int) -> None:
+    def restless(asked: Message, count: int) -> Iterable[Message]:
+        return [block(asked, etag=b"%d" % count)]
+
+    async with scripted(restless) as (context, url, peer):
+        message = parse_url(f"{url}/x").message(method, block2=(0, False, 2))
+        with pytest.raises(TransportError) as caught:
+            await request(context, message, timeout_s=5)
+        assert caught.value.code == "changed"
+        assert len(peer.requests) == requests
+
+
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 128, 256])
 @pytest.mark.parametrize("block_size", [16, 64, 100, 1024, 4096])
 async def test_a_right_transfer_of_any_length_arrives(size: int, block_size: int) -> None:

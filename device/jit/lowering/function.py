@@ -28,7 +28,7 @@ from device.jit.fixups import Label
 from device.jit.lowering.alu import AluWriter, Divided
 from device.jit.lowering.branches import BranchWriter, Joined
 from device.jit.lowering.calls import Callee, CallSite, CallWriter, Request, arriving
-from device.jit.lowering.looked import Half, Home, Homes, Looked, known, look, refine
+from device.jit.lowering.looked import Half, Home, Homes, Looked, known, look
 from device.jit.lowering.memory import MemoryWriter, Place
 from device.jit.lowering.operands import Operands, Scratch
 from device.jit.lowering.webs import BUDGET, allocate
@@ -143,13 +143,12 @@ class FunctionWriter:
         self._entry = entry
         self._segments = segments(unit, part.shape)
         self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
-        self._looked = [self._look(number) for number in range(len(unit.blocks))]
-        starts = refine(self._looked, unit, self._states, part.live, program.needs, program.returned_halves)
+        view = look(unit, self._states, part.live, program.data_base, program.needs, program.returned_halves)
+        self._looked = view.steps
         homes = allocate(
             unit,
             part.shape,
-            self._looked,
-            starts,
+            view,
             self._states,
             arriving(self._passed),
             framed=known(entry, FRAME_POINTER, high=False) is None,
@@ -209,11 +208,6 @@ class FunctionWriter:
             self._asm.bind(label)
             self._asm.here(name)
             self._asm.emit(udf(0))
-
-    def _look(self, number: int) -> list[Looked]:
-        state = self._states[number]
-        steps = self._unit.blocks[number].steps
-        return [] if state is None else look(steps, state, self._program.data_base)
 
     # Loops whose end asks for the budget of the next round too
 

@@ -1,28 +1,19 @@
-"""The steps of a unit with what is known at each: values, the halves that are live, and their homes."""
+"""What is known at every step of a function: values, the halves that somebody reads, and their homes.
+
+A high half that can only be zero where it is read is not live here, whatever liveness says by itself:
+compiled code knows it, and whoever takes over finds it as zero.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from device.vm.analysis.intervals import State, step_over
 from device.vm.analysis.lift import Unit
-from device.vm.analysis.liveness import ARGUMENTS, BOTH, EVERYTHING, HIGH, HIGH_AT, RESULT, before
-from device.vm.decode import (
-    ALU,
-    ATOMIC_FETCH,
-    CALL_HELPER,
-    CALL_LOCAL,
-    COMPARE_EXCHANGE,
-    CONSTANT,
-    DATA_ADDRESS,
-    LOAD,
-    LOAD_SIGNED,
-    MASK32,
-    RODATA_ADDRESS,
-    Step,
-)
+from device.vm.analysis.liveness import EVERYTHING, HIGH, HIGH_AT, effect
+from device.vm.decode import MASK32, Step
 from device.vm.isa import FRAME_POINTER
 
 Half = tuple[int, bool]
@@ -47,55 +38,117 @@ Homes = Mapping[Half, Home]
 class Looked:
     """A step with what is known before and behind it: the state, the halves that are live, and their homes.
 
-    `read` are the halves that it reads. `wanted` and `wanted_behind` are live where nothing is known of
-    values: what is not in `live` of it is zero wherever it matters (see refine).
+    `written` are the halves that it gives new values, `read` those that it reads. `wanted` and
+    `wanted_behind` are live where nothing is known of values: what is not in `live` of it is zero wherever it
+    matters. webs.py finds the homes.
     """
 
     pc: int
     step: Step
     before: State
     behind: State
-    live: int = 0
-    live_behind: int = 0
-    read: int = 0
-    wanted: int = 0
-    wanted_behind: int = 0
+    live: int
+    live_behind: int
+    written: int
+    read: int
+    wanted: int
+    wanted_behind: int
     homes: Homes = field(default_factory=dict)
     homes_behind: Homes = field(default_factory=dict)
 
 
-def look(steps: Sequence[tuple[int, Step]], state: State, data_base: int) -> list[Looked]:
-    """A block's steps with what is known at each; what is live, `refine` says."""
-    found = []
-    known = list(state)
-    for pc, step in steps:
-        behind = list(known)
-        step_over(step, behind, data_base)
-        found.append(Looked(pc, step, known, behind))
-        known = behind
-    return found
+@dataclass(frozen=True, slots=True)
+class View:
+    """A unit seen through: the steps of its blocks, and the halves live where each block begins.
+
+    Blocks that are never reached have no steps, and nothing is live in them.
+    """
+
+    steps: Sequence[Sequence[Looked]]
+    starts: Sequence[int]
 
 
-def refine(
-    looked: Sequence[Sequence[Looked]],
+class _Reads(NamedTuple):
+    """What a step does to the halves.
+
+    `wanted` are those live before it by themselves, `used` those that it reads and that may not be zero.
+    """
+
+    written: int
+    read: int
+    wanted: int
+    used: int
+
+
+def look(
     unit: Unit,
     states: Sequence[State | None],
     ends: Sequence[int],
+    data_base: int,
     needs: Callable[[int], int],
     returned: int,
-) -> list[int]:
-    """Say of all steps what is live at them; returns what is live at the start of each block.
+) -> View:
+    """What is known of a unit.
 
-    Nothing is live at blocks that cannot be reached, which have no state. A high half that can only be zero
-    where it is read is not live for it. `ends` are the halves live at the end of each block by themselves:
-    what is live by them and not here is zero on every way on which it is read, so that whoever takes over
-    finds it as zero.
+    `states` are those at the beginning of blocks, `ends` the halves live at their end by themselves.
     """
+    known, reads = [], []
+    for block, state, end in zip(unit.blocks, states, ends, strict=True):
+        steps = block.steps if state is not None else []
+        walked = _walk(steps, state or [], data_base)
+        known.append(walked)
+        reads.append(_read(steps, walked, end, needs, returned))
+    starts, live = _live(unit, states, reads)
+    seen = [
+        _looked(block.steps, known[number], reads[number], ends[number], live[number])
+        for number, block in enumerate(unit.blocks)
+    ]
+    return View(seen, starts)
+
+
+def _walk(steps: Sequence[tuple[int, Step]], state: State, data_base: int) -> list[State]:
+    """The states before each step, and behind the last."""
+    found = [state]
+    for _, step in steps:
+        state = state.copy()
+        step_over(step, state, data_base)
+        found.append(state)
+    return found
+
+
+def _read(
+    steps: Sequence[tuple[int, Step]],
+    known: Sequence[State],
+    end: int,
+    needs: Callable[[int], int],
+    returned: int,
+) -> list[_Reads]:
+    """What the steps of a block write and read, the last one first."""
+    found = []
+    for (_, step), state in zip(reversed(steps), reversed(known[:-1]), strict=True):
+        written, read = effect(step, end, needs, returned)
+        end = end & ~written | read
+        found.append(_Reads(written, read, end, _without_zeros(read, state)))
+    return found
+
+
+def _without_zeros(halves: int, state: State) -> int:
+    """The halves without high ones that can only be zero."""
+    high = halves >> HIGH_AT
+    while high:
+        register = high.bit_length() - 1
+        high ^= 1 << register
+        if state[register][1] <= MASK32:
+            halves ^= HIGH[register]
+    return halves
+
+
+def _live(
+    unit: Unit, states: Sequence[State | None], reads: Sequence[Sequence[_Reads]]
+) -> tuple[list[int], list[int]]:
+    """What is live at the start and at the end of each block."""
     blocks = unit.blocks
-    for steps, end in zip(looked, ends, strict=True):
-        _want(steps, end, needs, returned)
-    effects = [[(~written(at.step), at.read & ~_zero_halves(at.before)) for at in steps] for steps in looked]
-    starts, behind = [0] * len(blocks), [0] * len(blocks)
+    starts, ends = [0] * len(blocks), [0] * len(blocks)
     work = [number for number, state in enumerate(states) if state is not None]
     while work:
         number = work.pop()
@@ -103,42 +156,29 @@ def refine(
         live = EVERYTHING if block.leave >= 0 else 0
         for target in block.successors():
             live |= starts[target]
-        behind[number] = live
-        for kept, read in reversed(effects[number]):
-            live = live & kept | read
+        ends[number] = live
+        for written, _, _, used in reads[number]:
+            live = live & ~written | used
         if live != starts[number]:
             starts[number] = live
             work += [source for source in block.before if states[source] is not None and source not in work]
-    for number, steps in enumerate(looked):
-        for at, (kept, read) in zip(reversed(steps), reversed(effects[number]), strict=True):
-            at.live_behind = behind[number]
-            at.live = behind[number] = behind[number] & kept | read
-    return starts
+    return starts, ends
 
 
-def _want(steps: Sequence[Looked], end: int, needs: Callable[[int], int], returned: int) -> None:
-    """Say what is live around the steps by itself, and what each of them reads."""
-    for at in reversed(steps):
-        at.wanted_behind = end
-        at.read = before(at.step, end & written(at.step), needs, returned)
-        at.wanted = end = before(at.step, end, needs, returned)
-
-
-def _zero_halves(state: State) -> int:
-    """The high halves that can only be zero."""
-    return sum(HIGH[r] for r in range(FRAME_POINTER) if state[r][1] <= MASK32)
-
-
-def written(step: Step) -> int:
-    """The halves that a step gives new values."""
-    case, _, _, _, dst, src, _, _, _ = step
-    if case in (ALU, LOAD, LOAD_SIGNED, CONSTANT, DATA_ADDRESS, RODATA_ADDRESS):
-        return BOTH[dst]
-    if case in (CALL_HELPER, COMPARE_EXCHANGE):
-        return RESULT
-    if case == ATOMIC_FETCH:
-        return BOTH[src]
-    return RESULT | ARGUMENTS if case == CALL_LOCAL else 0
+def _looked(
+    steps: Sequence[tuple[int, Step]], known: Sequence[State], reads: Sequence[_Reads], wanted: int, live: int
+) -> list[Looked]:
+    """A block's steps; `wanted` and `live` are the halves at its end."""
+    found = []
+    for index, (written, read, before, used) in enumerate(reads, 1):
+        pc, step = steps[-index]
+        behind, live = live, live & ~written | used
+        found.append(
+            Looked(pc, step, known[-index - 1], known[-index], live, behind, written, read, before, wanted)
+        )
+        wanted = before
+    found.reverse()
+    return found
 
 
 def halves_of(mask: int) -> list[Half]:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from device.jit.encoder import R
 from device.jit.encoder.operands import LOW
-from device.jit.lowering.looked import FRAME, Half, Home, Homes, Looked, halves_of, known, written
+from device.jit.lowering.looked import FRAME, Half, Home, Homes, Looked, View, halves_of, known
 from device.jit.lowering.operands import Scratch
 from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import Unit
@@ -87,8 +87,7 @@ class Allocation:
 def allocate(
     unit: Unit,
     shape: Structure,
-    looked: Sequence[Sequence[Looked]],
-    starts: Sequence[int],
+    view: View,
     states: Sequence[State | None],
     entering: Mapping[Half, int],
     *,
@@ -97,12 +96,12 @@ def allocate(
 ) -> Allocation:
     """Give every step its homes.
 
-    `starts` are the halves live at the start of each block, `entering` the registers in which the unit finds
+    `states` are those at the start of each block, `entering` the registers in which the unit finds
     halves. With `framed`, r10 has a home everywhere. Where `singles` VFP registers do not suffice, each
     half has one home for the whole unit, of which there are few enough.
     """
     for whole in (False, True):
-        found = _Webs(unit, shape, looked, starts, states, framed=framed, whole=whole)
+        found = _Webs(unit, shape, view, states, framed=framed, whole=whole)
         found.describe(entering)
         homes = _coloured(found.webs, _merged(found.webs, found.moves))
         used = max((home.number + 1 for home in homes.values() if home.single), default=0)
@@ -120,8 +119,7 @@ class _Webs:
         self,
         unit: Unit,
         shape: Structure,
-        looked: Sequence[Sequence[Looked]],
-        starts: Sequence[int],
+        view: View,
         states: Sequence[State | None],
         *,
         framed: bool,
@@ -129,17 +127,17 @@ class _Webs:
     ) -> None:
         self._unit = unit
         self._shape = shape
-        self._looked = looked
+        self._looked = view.steps
         self._states = states
         self._parents: list[int] = []
         self._whole: dict[Half, int] | None = {} if whole else None
         self._frame = self._new(FRAME) if framed else -1
         self._starts = [
             self._started(halves_of(live)) if state is not None else {}
-            for live, state in zip(starts, states, strict=True)
+            for live, state in zip(view.starts, states, strict=True)
         ]
         self._behind: list[list[dict[Half, int]]] = []
-        for number, steps in enumerate(looked):
+        for number, steps in enumerate(view.steps):
             self._behind.append(self._walk(self._starts[number], steps))
         self._meet()
         self.webs: dict[int, Web] = {}
@@ -165,7 +163,7 @@ class _Webs:
         found = []
         live = -1
         for at in steps:
-            defined = written(at.step) & at.live_behind
+            defined = at.written & at.live_behind
             if defined or at.live_behind != live:
                 live = at.live_behind
                 behind = {half: current[half] for half in halves_of(live & ~defined)}
@@ -244,7 +242,7 @@ class _Webs:
             webs[ahead[half]].worth += weight
         if self._frame >= 0 and FRAME[0] in at.step[4:6]:
             webs[self._frame].worth += weight
-        defined = halves_of(written(at.step) & at.live_behind)
+        defined = halves_of(at.written & at.live_behind)
         if not defined:
             if at.step[0] == EXIT:
                 for half, register in RESULTS.items():

@@ -28,12 +28,13 @@ READ_EXECUTE: Final = const.UC_PROT_READ | const.UC_PROT_EXEC
 _TCG_BUFFER: Final = 1 << 20
 _REGISTERS: Final = tuple(getattr(arm, f"UC_ARM_REG_R{n}") for n in range(16))
 _SINGLES: Final = tuple(getattr(arm, f"UC_ARM_REG_S{n}") for n in range(32))
-_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_uint8, ctypes.c_uint32)
+"""Of (handle, number, data of the user's): of the handle one byte, which costs no new object, and no data."""
 _STORES: Final = frozenset({const.UC_MEM_WRITE, const.UC_MEM_WRITE_UNMAPPED, const.UC_MEM_WRITE_PROT})
 _FETCHES: Final = frozenset({const.UC_MEM_FETCH, const.UC_MEM_FETCH_UNMAPPED, const.UC_MEM_FETCH_PROT})
 
-OnException = Callable[[int | None, int, int | None], None]
-"""(handle, number of the exception, nothing): must not raise, an exception in it would vanish."""
+OnException = Callable[[int, int], None]
+"""(nothing of use, number of the exception): must not raise, an exception in it would vanish."""
 OnInvalid = Callable[[str, int, int], None]
 """("load", "store" or "fetch", address, size) of an access outside what is mapped."""
 
@@ -54,8 +55,8 @@ class Core:
         library = ctypes.CDLL(path)
         handle = ctypes.c_void_p(self._uc._uch.value)  # noqa: SLF001
         start, stop = library.uc_emu_start, ctypes.PyDLL(path).uc_emu_stop
-        begin, zero, count = ctypes.c_uint64(DISPATCHER | 1), ctypes.c_uint64(0), ctypes.c_size_t(0)
-        self.start: Callable[[], int] = lambda: start(handle, begin, zero, zero, count)
+        begin = ctypes.c_uint64(DISPATCHER | 1)  # no `until`, no timeout, no count: None is a cheap zero
+        self.start: Callable[[], int] = lambda: start(handle, begin, None, None, None)
         self.stop: Callable[[], int] = lambda: stop(handle)
         self._callback = _CALLBACK(on_exception)
         hook, everywhere = ctypes.c_size_t(), (ctypes.c_uint64(1), ctypes.c_uint64(0))

@@ -89,8 +89,9 @@ class Machine:
     def __init__(self, watchdog: Watchdog) -> None:
         self._thread = get_ident()
         self._watchdog = watchdog
-        # Held while the watchdog asks and stops, and where a run ends: a stop never meets the next run.
-        self._ending = Lock()
+        # A run that ends while the watchdog asks and stops waits for that: a stop never meets the next run.
+        self._asking = Lock()
+        self._asked = False
         self._open = True
         self.running = False
         self._finished = False
@@ -191,18 +192,26 @@ class Machine:
         self._singles = singles
         if should_stop is not None and should_stop():
             return Stop(Reason.KILLED, pc=entry & ~1)
-        self._finished = self._told = False
-        self._error = None
+        self._finished = False
         self.running = True
-        self._watchdog.wake()
+        if self._watchdog.sleeps:
+            self._watchdog.wake()
         try:
             status = self._start()
         finally:
-            with self._ending:
-                self.running = False
+            self.running = False
+            if self._asked:
+                self._wait_for_watchdog()
         if self._finished:
+            if self._told:  # too late
+                self._told, self._error = False, None
             return RETURNED
         return self._explain(status)
+
+    def _wait_for_watchdog(self) -> None:
+        """It looked at `running` before that became false, or after: then it does not stop anything."""
+        with self._asking:
+            pass
 
     @property
     def results(self) -> tuple[int, int, int]:
@@ -210,15 +219,13 @@ class Machine:
         low, high, third = _RESULTS.unpack_from(self._bytes, 4 * RESULT)
         return low, high, third
 
-    def _on_exception(self, _handle: int | None, number: int, _data: int | None) -> None:
+    def _on_exception(self, _handle: int, number: int) -> None:
         """The raw callback of SVC, and of what else the core would take an exception for."""
         try:
             if number != SVC:
                 self._trap = number
                 self._stop()
-                return
-            request = self.mailbox[REQUEST]
-            if request:
+            elif request := self.mailbox[REQUEST]:
                 self._service(request)
             elif self._again is None or not self._again():
                 self._finished = True
@@ -271,16 +278,21 @@ class Machine:
 
     def stop_if_due(self) -> None:
         """The watchdog's question; a `should_stop` that raises stops the run, which then raises it."""
-        with self._ending:
-            if not self.running or self._should_stop is None:
-                return
+        with self._asking:
+            self._asked = True
             try:
-                due = self._should_stop()
-            except Exception as error:  # noqa: BLE001 - it is the run's, not the watchdog's
-                self._error, due = error, True
-            if due:
-                self._told = True
-                self._stop()
+                if self.running and self._should_stop is not None and self._is_due(self._should_stop):
+                    self._told = True
+                    self._stop()
+            finally:
+                self._asked = False
+
+    def _is_due(self, should_stop: Callable[[], bool]) -> bool:
+        try:
+            return should_stop()
+        except Exception as error:  # noqa: BLE001 - it is the run's, not the watchdog's
+            self._error = error
+            return True
 
     def adopt(self) -> None:
         """Make it the calling thread's: whoever had it before uses it no longer, and it does not run."""

@@ -18,7 +18,6 @@ from device.vm.decode import (
     BRANCH,
     CALL_HELPER,
     CALL_LOCAL,
-    COMPARE_EXCHANGE,
     CONSTANT,
     DATA_ADDRESS,
     EXIT,
@@ -42,10 +41,14 @@ RESULT: Final = BOTH[0]
 SAVED: Final = sum(BOTH[6:10])
 """What a local call leaves as it was."""
 
-_BITWISE: Final = frozenset({Sem.AND, Sem.OR, Sem.XOR})
-_RING: Final = frozenset({Sem.ADD, Sem.SUB, Sem.MUL, Sem.NEG})
+_MOV, _AND, _LSH = Sem.MOV, Sem.AND, Sem.LSH  # looking up an enum's member takes its time
+_MOVES: Final = frozenset({Sem.MOV, Sem.MOVSX8, Sem.MOVSX16, Sem.MOVSX32})
 _SHIFTS: Final = frozenset({Sem.LSH, Sem.RSH, Sem.ARSH})
-_EXTENDING: Final = frozenset({Sem.MOVSX8, Sem.MOVSX16, Sem.MOVSX32})
+_UPWARD: Final = frozenset({Sem.AND, Sem.OR, Sem.XOR, Sem.ADD, Sem.SUB, Sem.MUL, Sem.NEG})
+"""Operations whose low half does not depend on the high halves of their operands."""
+
+_LOADS: Final = frozenset({LOAD, LOAD_SIGNED})
+_CONSTANTS: Final = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
 _HALF: Final = 32
 
 CallNeeds = Callable[[int], int]
@@ -57,39 +60,42 @@ def before(step: Step, live: int, needs_of: CallNeeds, returned: int) -> int:
 
     `returned` are the argument registers that a caller may read when a function has returned.
     """
+    written, read = effect(step, live, needs_of, returned)
+    return live & ~written | read
+
+
+def effect(step: Step, live: int, needs_of: CallNeeds, returned: int) -> tuple[int, int]:
+    """The halves that a step gives new values, and those that it reads for what is live behind it."""
     case, sem, width, _, dst, src, off, imm, from_register = step
     if case == ALU:
-        wanted = live & BOTH[dst]
-        live &= ~BOTH[dst]
-        if not wanted:
-            return live
-        return live | _operands(sem, width, wanted & HIGH[dst] != 0, dst, src if from_register else -1, imm)
-    if case in (LOAD, LOAD_SIGNED):
-        return live & ~BOTH[dst] | LOW[src]  # a load can fault, so it stays even when nobody reads dst
+        written = BOTH[dst]
+        if not live & written:
+            return written, 0
+        return written, _operands(sem, width, live & HIGH[dst] != 0, dst, src if from_register else -1, imm)
+    if case in _LOADS:
+        return BOTH[dst], LOW[src]  # a load can fault, so it stays even when nobody reads dst
     if case == STORE:
         value = 0 if not from_register else BOTH[src] if width > _HALF else LOW[src]
-        return live | LOW[dst] | value
+        return 0, LOW[dst] | value
     if case == BRANCH:
         halves = BOTH if width > _HALF else LOW
-        return live | halves[dst] | (halves[src] if from_register else 0)
-    if case in (CONSTANT, DATA_ADDRESS, RODATA_ADDRESS):
-        return live & ~BOTH[dst]
+        return 0, halves[dst] | (halves[src] if from_register else 0)
+    if case in _CONSTANTS:
+        return BOTH[dst], 0
     if case == CALL_HELPER:
-        return live & ~RESULT | ARGUMENTS
+        return RESULT, ARGUMENTS
     if case == CALL_LOCAL:
-        return live & SAVED | needs_of(off)
+        return RESULT | ARGUMENTS, needs_of(off)
     if case == EXIT:
-        return RESULT | returned
+        return EVERYTHING, RESULT | returned
     if case == JUMP:
-        return live
+        return 0, 0
+    operand = BOTH[src] if width > _HALF else LOW[src]
     if case == ATOMIC:
-        return live | LOW[dst] | (BOTH[src] if width > _HALF else LOW[src])
+        return 0, LOW[dst] | operand
     if case == ATOMIC_FETCH:
-        return live & ~BOTH[src] | LOW[dst] | (BOTH[src] if width > _HALF else LOW[src])
-    if case == COMPARE_EXCHANGE:
-        halves = BOTH if width > _HALF else LOW
-        return live & ~RESULT | halves[0] | halves[src] | LOW[dst]
-    return live
+        return BOTH[src], LOW[dst] | operand
+    return RESULT, operand | LOW[dst] | (BOTH[0] if width > _HALF else LOW[0])  # COMPARE_EXCHANGE
 
 
 def _operands(sem: Sem, width: int, high: bool, dst: int, src: int, imm: int) -> int:
@@ -98,16 +104,15 @@ def _operands(sem: Sem, width: int, high: bool, dst: int, src: int, imm: int) ->
     `src` is -1 where the second operand is the immediate, or where there is none.
     """
     full = width > _HALF
-    if sem is Sem.MOV or sem in _EXTENDING:
+    if sem in _MOVES:
         if src < 0:
             return 0
-        return BOTH[src] if sem is Sem.MOV and full and high else LOW[src]
+        return BOTH[src] if full and high and sem is _MOV else LOW[src]
     if sem in _SHIFTS:
         return _shifted(sem, full, high, dst, src, imm)
-    if sem is Sem.AND and src < 0:
+    if src < 0 and sem is _AND:
         return (LOW[dst] if imm & MASK32 else 0) | (HIGH[dst] if full and high and imm >> _HALF else 0)
-    carries = sem not in _BITWISE and sem not in _RING
-    halves = BOTH if full and (high or carries) else LOW
+    halves = BOTH if full and (high or sem not in _UPWARD) else LOW
     return halves[dst] | (halves[src] if src >= 0 else 0)
 
 
@@ -115,9 +120,9 @@ def _shifted(sem: Sem, full: bool, high: bool, dst: int, src: int, imm: int) -> 
     if not full:
         return LOW[dst] | (LOW[src] if src >= 0 else 0)
     if src >= 0:
-        return BOTH[dst] | LOW[src] if sem is not Sem.LSH or high else LOW[dst] | LOW[src]
+        return BOTH[dst] | LOW[src] if sem is not _LSH or high else LOW[dst] | LOW[src]
     count = imm & (2 * _HALF - 1)
-    if sem is Sem.LSH:
+    if sem is _LSH:
         return BOTH[dst] if high and count < _HALF else LOW[dst]
     return HIGH[dst] if count >= _HALF else BOTH[dst]
 
