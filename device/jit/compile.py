@@ -1,7 +1,7 @@
 """A text to native code: the unit that is asked for, and every function that it calls.
 
-The code is for one shape of memory: the length and right of every region, and the stack's frames. It is
-entered through a thunk that keeps to the machine's calling convention (layout.py).
+The code is for one shape of memory: the length and right of every region, and the stack's frames. The unit
+itself keeps to the machine's calling convention (layout.py), what it calls to one of its own (calls.py).
 """
 
 from __future__ import annotations
@@ -12,24 +12,21 @@ from typing import Final
 
 from device.jit.assembler import Assembler
 from device.jit.code import Code
-from device.jit.encoder import Access, R, access, load_constant, mov, pop, push
 from device.jit.fixups import Label
-from device.jit.layout import MAILBOX
-from device.jit.lowering.calls import STATE, CallSite, Request
+from device.jit.lowering.calls import Callee, CallSite, Request
 from device.jit.lowering.function import Exit, FunctionWriter, Program
-from device.jit.lowering.homes import BUDGET, SCRATCH, Half
+from device.jit.lowering.looked import FRAME, Half, halves_of, known
 from device.jit.lowering.memory import Place, checker
-from device.vm.analysis.entries import Entry, among, kinds_at_call
+from device.jit.lowering.operands import Scratch
+from device.vm.analysis.entries import Entry, exactly, kinds_at_call, nothing_known
 from device.vm.analysis.functions import Functions
 from device.vm.analysis.intervals import State
-
-BUDGET_WORD: Final = STATE + 22
-"""The word of the budget where code is entered."""
+from device.vm.analysis.lift import Unit
+from device.vm.decode import CALL_LOCAL
+from device.vm.isa import FRAME_POINTER
 
 VARIANTS: Final = 2
 """Versions of a callee by what is known at its calls; further calls share one that knows nothing."""
-
-_SAVED: Final = (R.R3, R.R4, R.R5, R.R6, R.R7, R.R8, R.R9, R.R10, R.R11, R.LR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +74,8 @@ class _Compilation:
         self._shape = shape
         self._asm = Assembler()
         self._requests: list[Request] = []
-        self._checkers: dict[tuple[int, bool], Label] = {}
-        self._labels: dict[Entry, Label] = {}
+        self._checkers: dict[tuple[int, bool, Scratch], Label] = {}
+        self._callees: dict[Entry, Callee] = {}
         self._waiting: list[Entry] = []
         self._program = Program(
             shape.places,
@@ -91,17 +88,18 @@ class _Compilation:
             self._function,
             self._checker,
             self._request,
+            any(_calls(functions.part(start).unit) for start in functions.needs),
             shape.checked,
         )
 
     def compiled(self, entry: Entry) -> Compiled:
         asm = self._asm
-        self._thunk(self._label(entry))
-        written: list[FunctionWriter] = []
+        written = [self._write(entry, 0, None)]
         while self._waiting:
-            written.append(self._write(self._waiting.pop(0), len(written)))
-        for (size, write), label in self._checkers.items():
-            checker(asm, label, self._shape.places, size, write=write)
+            callee = self._waiting.pop(0)
+            written.append(self._write(callee, len(written), self._callees[callee]))
+        for (size, write, scratch), label in self._checkers.items():
+            checker(asm, label, self._shape.places, size, scratch, write=write)
         code = asm.finish()
         exits: dict[int, Exit] = {}
         calls: dict[int, CallSite] = {}
@@ -109,44 +107,52 @@ class _Compilation:
             exits |= {code.label(name): exit_ for name, exit_ in function.exits.items()}
             exits |= {code.label(name): exit_ for name, exit_ in function.requests.items()}
             calls |= {code.label(name): site for name, site in function.call_sites.items()}
-        homes = [home for function in written for home in function.homes.values()]
-        singles = max((home.number + 1 for home in homes if home.single), default=0)
+        singles = max(function.singles for function in written)
         return Compiled(code, written[0].parameters, exits, calls, self._requests, singles)
 
-    def _thunk(self, function: Label) -> None:
-        """Called by the dispatcher: R4 to R11 are kept, R0 to R2 are r0's halves and the budget left."""
-        asm = self._asm
-        asm.emit(push(_SAVED), *load_constant(SCRATCH[0], MAILBOX))
-        asm.emit(access(Access.LDR, BUDGET, SCRATCH[0], 4 * BUDGET_WORD))
-        asm.call(function)
-        asm.emit(mov(R.R0, SCRATCH[0]), mov(R.R1, SCRATCH[3]), mov(R.R2, BUDGET))
-        asm.emit(pop([R.PC if register is R.LR else register for register in _SAVED]))
-
-    def _write(self, entry: Entry, number: int) -> FunctionWriter:
+    def _write(self, entry: Entry, number: int, callee: Callee | None) -> FunctionWriter:
+        """The function of an entry; of the unit itself where nobody calls it but the dispatcher."""
         part = self._functions.part(entry.start)
-        stack_size = self._shape.frame_size * self._shape.frames
-        state = entry.state(self._shape.frame_size, stack_size)
-        writer = FunctionWriter(self._asm, self._program, part, state, f"f{number}")
-        self._asm.bind(self._labels[entry])
+        passed = callee.passed if callee is not None else None
+        writer = FunctionWriter(self._asm, self._program, part, self._state(entry), f"f{number}", passed)
+        if callee is not None:
+            self._asm.bind(callee.label)
         writer.write()
         return writer
 
+    def _state(self, entry: Entry) -> State:
+        return entry.state(self._shape.frame_size, self._shape.frame_size * self._shape.frames)
+
     # What functions ask for
 
-    def _label(self, entry: Entry) -> Label:
-        label = self._labels.get(entry)
-        if label is None:
-            label = self._labels[entry] = self._asm.label()
+    def _function(self, start: int, state: State) -> Callee:
+        """A callee for what is known at a call; where there are many, one for which nothing is."""
+        kinds = kinds_at_call(state, self._functions.needs[start])
+        pointer = known(state, FRAME_POINTER, high=False)
+        if pointer is not None:
+            kinds = (*kinds[:FRAME_POINTER], exactly(pointer - self._shape.frame_size))
+        entry = Entry(start, kinds)
+        made = self._callees.get(entry)
+        if made is None and sum(other.start == start for other in self._callees) >= VARIANTS:
+            entry = nothing_known(start)
+            made = self._callees.get(entry)
+        if made is None:
+            made = self._callees[entry] = Callee(self._asm.label(), self._passed(entry))
             self._waiting.append(entry)
-        return label
+        return made
 
-    def _function(self, start: int, state: State) -> Label:
-        entry = Entry(start, kinds_at_call(state, self._functions.needs[start]))
-        return self._label(among(entry, self._labels, VARIANTS))
+    def _passed(self, entry: Entry) -> list[Half]:
+        state = self._state(entry)
+        halves = [*halves_of(self._functions.needs[entry.start]), FRAME]
+        return [half for half in halves if known(state, *half) is None]
 
-    def _checker(self, size: int, write: bool) -> Label:
-        return self._checkers.setdefault((size, write), self._asm.label())
+    def _checker(self, size: int, write: bool, scratch: Scratch) -> Label:
+        return self._checkers.setdefault((size, write, scratch), self._asm.label())
 
     def _request(self, request: Request) -> int:
         self._requests.append(request)
         return len(self._requests)
+
+
+def _calls(unit: Unit) -> bool:
+    return any(step[0] == CALL_LOCAL for block in unit.blocks for _, step in block.steps)

@@ -13,11 +13,12 @@ from struct import Struct
 from threading import Lock
 from typing import Final
 
-from device.jit.compile import BUDGET_WORD, Compiled, Shape, compile_unit
+from device.jit.compile import Compiled, Shape, compile_unit
 from device.jit.errors import JitError
-from device.jit.lowering.calls import OPERANDS, Request, state_word
+from device.jit.lowering.calls import BUDGET_WORD, OPERANDS, Request, state_word
 from device.jit.lowering.function import Exit
-from device.jit.lowering.homes import BUDGET, Half, Home
+from device.jit.lowering.looked import Half, Home
+from device.jit.lowering.webs import BUDGET
 from device.jit.processor import Loaded, Processor
 from device.jit.stop import Reason, Stop
 from device.vm.analysis.entries import Entry, Kinds, among, exactly, kinds_of
@@ -258,7 +259,7 @@ class _Taking:
         registers = [*self._registers(exit_), self._pointer]
         budget = stop.registers[BUDGET] + exit_.refund & MASK32
         left = Left(exit_.pc, registers, budget, Short() if exit_.short else Elsewhere())
-        left.frames = self._callers(stop.registers[13])
+        left.frames = [] if exit_.outermost else self._callers(stop.registers[13])
         registers[FRAME_POINTER] = self._pointer - len(left.frames) * self._frame_size
         for index, (_, saved) in enumerate(left.frames, 1):
             saved.append(registers[FRAME_POINTER] + index * self._frame_size)
@@ -293,13 +294,16 @@ class _Taking:
         """The frames of local functions that were in compiled code, the innermost first, without r10."""
         word = self._processor.machine.native_word
         frames = []
-        while (site := self._compiled.calls.get((word(stack) & ~1) - self._base)) is not None:
+        outermost = False
+        while not outermost:
+            site = self._compiled.calls[(word(stack) & ~1) - self._base]
             stack += _WORD
             halves: dict[Half, int] = dict(site.constants)
             for half in site.saved:
                 halves[half] = word(stack)
                 stack += _WORD
             frames.append((site.pc, [_joined(halves, register) for register in range(6, FRAME_POINTER)]))
+            outermost = site.outermost
         return frames
 
 

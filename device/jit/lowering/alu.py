@@ -32,12 +32,10 @@ from device.jit.encoder import (
     udiv,
     unary,
 )
-from device.jit.lowering.homes import SCRATCH
 from device.jit.lowering.operands import Operands
 from device.vm.decode import MASK32
 from device.vm.isa import Sem
 
-T0, T1, T2, T3 = SCRATCH
 _WORD: Final = 32
 _LOGIC: Final = {Sem.AND: Alu.AND, Sem.OR: Alu.ORR, Sem.XOR: Alu.EOR}
 _SHIFTS: Final = {Sem.LSH: Shift.LSL, Sem.RSH: Shift.LSR, Sem.ARSH: Shift.ASR}
@@ -60,6 +58,7 @@ class AluWriter:
     def __init__(self, operands: Operands) -> None:
         self._o = operands
         self._asm = operands.asm
+        self._t0, self._t1, self._t2, self._t3 = operands.scratch
         self._by_sem: dict[Sem, Callable[[], None]] = {
             Sem.ADD: self._add,
             Sem.SUB: self._add,
@@ -80,11 +79,11 @@ class AluWriter:
     def write(self) -> None:
         """The instruction at `operands.at`. Raises Divided when it has to be a request."""
         o = self._o
-        _, self._sem, self._width, _, self._dst, self._src, _, _, _ = o.at.step
+        _, self._sem, self._width, _, self._dst, self._src, _, _, self._from_register = o.at.step
         low, high, _ = o.at.behind[self._dst]
         if low == high:  # whatever it computes, only this can come out
-            o.write(self._dst, False, low & MASK32, T0)
-            o.write(self._dst, True, low >> _WORD, T0)
+            o.write(self._dst, False, low & MASK32, self._t0)
+            o.write(self._dst, True, low >> _WORD, self._t0)
             return
         self._wants_low = o.wants(self._dst, False)
         self._wants_high = o.wants(self._dst, True)
@@ -113,13 +112,13 @@ class AluWriter:
 
     def _clear_high(self) -> None:
         if self._wants_high and (self._width == _WORD or self._zero_high):
-            self._o.write(self._dst, True, 0, T0)
+            self._o.write(self._dst, True, 0, self._t0)
 
     def _stay(self) -> None:
         """The result is what dst was, or its low half."""
-        self._o.keep(self._dst, False, T0)
+        self._o.move(self._dst, self._dst, False, self._t0)
         if self._computes_high():
-            self._o.keep(self._dst, True, T0)
+            self._o.move(self._dst, self._dst, True, self._t0)
         self._clear_high()
 
     # Operations
@@ -129,12 +128,13 @@ class AluWriter:
         op, carry = (Alu.ADD, Alu.ADC) if self._sem is Sem.ADD else (Alu.SUB, Alu.SBC)
         high = self._computes_high()
         flags = Flags.SET if high else Flags.ANY
-        low = self._target(False, T0)
-        self._operate(op, low, self._a(False, T0), self._o.second_constant(False), False, flags)
+        low = self._target(False, self._t0)
+        self._operate(op, low, self._a(False, self._t0), self._o.second_constant(False), False, flags)
         if high:
             self._done_keeping_flags(False, low)
-            holder = self._target(True, T1)
-            self._operate(carry, holder, self._a(True, T1), self._o.second_constant(True), True, Flags.ANY)
+            holder = self._target(True, self._t1)
+            a = self._o.read(self._dst, True, self._t1, Flags.KEEP)
+            self._operate(carry, holder, a, self._o.second_constant(True), True, Flags.ANY)
             self._done(True, holder)
             return
         self._done(False, low)
@@ -150,7 +150,7 @@ class AluWriter:
             if encoding is not None:
                 self._asm.emit(encoding)
                 return
-        scratch = T2 if a != T2 else T3
+        scratch = self._t2 if a != self._t2 else self._t3
         if constant is not None and op in (Alu.ADC, Alu.SBC):
             self._asm.emit(*_constant_keeping_flags(scratch, constant))
             b = scratch
@@ -168,52 +168,48 @@ class AluWriter:
 
     def _logic_half(self, op: Alu, high: bool) -> None:
         constant, neutral = self._o.second_constant(high), MASK32 if op == Alu.AND else 0
-        if constant == neutral and self._dst_is_home(high):
-            self._o.keep(self._dst, high, T0)
+        if constant == neutral:
+            self._o.move(self._dst, self._dst, high, self._t0)
             return
         if constant == 0 and op == Alu.AND:
-            self._o.write(self._dst, high, 0, T0)
+            self._o.write(self._dst, high, 0, self._t0)
             return
-        holder = self._target(high, T0)
-        self._operate(op, holder, self._a(high, T0), constant, high, Flags.ANY)
+        holder = self._target(high, self._t0)
+        self._operate(op, holder, self._a(high, self._t0), constant, high, Flags.ANY)
         self._done(high, holder)
-
-    def _dst_is_home(self, high: bool) -> bool:
-        """Whether the half of dst is where it has to be already."""
-        return (self._dst, high) in self._o.homes
 
     def _mul(self) -> None:
         if not self._computes_high():
-            low = self._target(False, T0)
+            low = self._target(False, self._t0)
             constant = self._o.second_constant(False)
             if constant is None or not self._mul_by(low, constant):
-                self._asm.emit(mul(low, self._a(False, T0), self._o.second(False, T1)))
+                self._asm.emit(mul(low, self._a(False, self._t0), self._o.second(False, self._t1)))
             self._done(False, low)
             self._clear_high()
             return
-        a, b = self._a(False, T0), self._o.second(False, T1)
+        a, b = self._a(False, self._t0), self._o.second(False, self._t1)
         if self._a_constant(True) == 0 and self._o.second_constant(True) == 0:
-            low = self._target(False, T2) if self._wants_low else T2
-            high = self._target(True, T3)
+            low = self._target(False, self._t2) if self._wants_low else self._t2
+            high = self._target(True, self._t3)
             self._asm.emit(long_mul(Long.UMULL, low, high, a, b))
             if self._wants_low:
                 self._done(False, low)
             self._done(True, high)
             return
-        self._asm.emit(long_mul(Long.UMULL, T2, T3, a, b))
+        self._asm.emit(long_mul(Long.UMULL, self._t2, self._t3, a, b))
         if self._o.second_constant(True) != 0:
-            # T0 and T1 may hold a and b: a low is read again where it is needed.
-            high = self._o.second(True, T1)
-            self._asm.emit(mla(T3, self._a(False, T0), high, T3))
+            # The first two may hold a and b: a low is read again where it is needed.
+            high = self._o.second(True, self._t1)
+            self._asm.emit(mla(self._t3, self._a(False, self._t0), high, self._t3))
         if self._a_constant(True) != 0:
-            high = self._a(True, T0)
-            self._asm.emit(mla(T3, high, self._o.second(False, T1), T3))
-        self._done(False, T2)
-        self._done(True, T3)
+            high = self._a(True, self._t0)
+            self._asm.emit(mla(self._t3, high, self._o.second(False, self._t1), self._t3))
+        self._done(False, self._t2)
+        self._done(True, self._t3)
 
     def _mul_by(self, low: int, constant: int) -> bool:
         """The low half times a power of two, one more or one less, by a shift; whether it is one of these."""
-        a = self._a(False, T0)
+        a = self._a(False, self._t0)
         for op, power in ((None, constant), (Alu.ADD, constant - 1), (Alu.RSB, constant + 1)):
             shift = power.bit_length() - 1
             if power <= 1 or power & (power - 1) or shift >= _WORD:
@@ -226,17 +222,18 @@ class AluWriter:
         return False
 
     def _neg(self) -> None:
-        low = self._target(False, T0)
+        low = self._target(False, self._t0)
         if not self._computes_high():
-            self._asm.emit(alu_imm(Alu.RSB, low, self._a(False, T0), 0))
+            self._asm.emit(alu_imm(Alu.RSB, low, self._a(False, self._t0), 0))
             self._done(False, low)
             self._clear_high()
             return
-        self._asm.emit(alu_imm(Alu.RSB, low, self._a(False, T0), 0, Flags.SET))
+        self._asm.emit(alu_imm(Alu.RSB, low, self._a(False, self._t0), 0, Flags.SET))
         self._done(False, low)
-        self._asm.emit(*_constant_keeping_flags(T2, 0))
-        high = self._target(True, T1)
-        self._asm.emit(alu(Alu.SBC, high, T2, self._a(True, T1)))
+        self._asm.emit(*_constant_keeping_flags(self._t2, 0))
+        high = self._target(True, self._t1)
+        a = self._o.read(self._dst, True, self._t1, Flags.KEEP)
+        self._asm.emit(alu(Alu.SBC, high, self._t2, a))
         self._done(True, high)
 
     def _mov(self) -> None:
@@ -244,19 +241,14 @@ class AluWriter:
             if high and (self._width == _WORD or self._zero_high):
                 self._clear_high()
                 continue
-            if not self._o.wants(self._dst, high):
-                continue
-            constant = self._o.second_constant(high)
-            if constant is not None:
-                self._o.write(self._dst, high, constant, T0)
-                continue
-            holder = self._target(high, T0)
-            self._o.copy(self._src, high, holder)
-            self._done(high, holder)
+            if self._from_register:
+                self._o.move(self._src, self._dst, high, self._t0)
+            else:
+                self._o.write(self._dst, high, self._o.second_constant(high) or 0, self._t0)
 
     def _extend(self) -> None:
-        low = self._target(False, T0)
-        source = self._o.second(False, T0)
+        low = self._target(False, self._t0)
+        source = self._o.second(False, self._t0)
         if self._sem is Sem.MOVSX32:
             if low != source:
                 self._asm.emit(mov(low, source))
@@ -264,7 +256,7 @@ class AluWriter:
             self._asm.emit(extend(_EXTENSIONS[self._sem], low, source))
         self._done(False, low)
         if self._computes_high():
-            high = self._target(True, T1)
+            high = self._target(True, self._t1)
             self._asm.emit(shift_imm(Shift.ASR, high, low, _WORD - 1))
             self._done(True, high)
         self._clear_high()
@@ -275,44 +267,44 @@ class AluWriter:
             raise Divided
         signed = self._width == _WORD and self._sem in (Sem.SDIV, Sem.SMOD)
         divide = sdiv if signed else udiv
-        a, b = self._a(False, T0), self._o.second(False, T1)
-        low = self._target(False, T2)
+        a, b = self._a(False, self._t0), self._o.second(False, self._t1)
+        low = self._target(False, self._t2)
         if self._sem in (Sem.DIV, Sem.SDIV):
             self._asm.emit(divide(low, a, b))
         else:
-            self._asm.emit(divide(T3, a, b), mls(low, T3, b, a))
+            self._asm.emit(divide(self._t3, a, b), mls(low, self._t3, b, a))
         self._done(False, low)
-        self._o.write(self._dst, True, 0, T0)
+        self._o.write(self._dst, True, 0, self._t0)
 
     def _reverse(self) -> None:
         width = _REVERSED[self._sem]
         if width == 2 * _WORD:
-            a, b = self._a(False, T0), self._a(True, T1)
-            self._asm.emit(unary(Unary.REV, T2, a), unary(Unary.REV, T3, b))
+            a, b = self._a(False, self._t0), self._a(True, self._t1)
+            self._asm.emit(unary(Unary.REV, self._t2, a), unary(Unary.REV, self._t3, b))
             if self._wants_low:
-                self._done(False, T3)
+                self._done(False, self._t3)
             if self._wants_high:
-                self._done(True, T2)
+                self._done(True, self._t2)
             return
-        low, a = self._target(False, T0), self._a(False, T0)
+        low, a = self._target(False, self._t0), self._a(False, self._t0)
         if width == _WORD:
             self._asm.emit(unary(Unary.REV, low, a))
         else:
             self._asm.emit(unary(Unary.REV16, low, a), extend(Extend.UXTH, low, low))
         self._done(False, low)
-        self._o.write(self._dst, True, 0, T0)
+        self._o.write(self._dst, True, 0, self._t0)
 
     def _cut(self) -> None:
         if self._sem is Sem.LE64:
             self._stay()
             return
         if self._sem is Sem.LE16:
-            low = self._target(False, T0)
-            self._asm.emit(extend(Extend.UXTH, low, self._a(False, T0)))
+            low = self._target(False, self._t0)
+            self._asm.emit(extend(Extend.UXTH, low, self._a(False, self._t0)))
             self._done(False, low)
         else:
-            self._o.keep(self._dst, False, T0)
-        self._o.write(self._dst, True, 0, T0)
+            self._o.move(self._dst, self._dst, False, self._t0)
+        self._o.write(self._dst, True, 0, self._t0)
 
     # Shifts
 
@@ -330,10 +322,10 @@ class AluWriter:
             return
         if self._width == _WORD or (op == Shift.LSL and not self._computes_high()):
             if count >= _WORD:
-                self._o.write(self._dst, False, 0, T0)
+                self._o.write(self._dst, False, 0, self._t0)
             elif self._wants_low:
-                low = self._target(False, T0)
-                self._asm.emit(shift_imm(op, low, self._a(False, T0), count))
+                low = self._target(False, self._t0)
+                self._asm.emit(shift_imm(op, low, self._a(False, self._t0), count))
                 self._done(False, low)
             self._clear_high()
         elif op == Shift.LSL:
@@ -342,38 +334,42 @@ class AluWriter:
             self._right(op, count)
 
     def _left(self, count: int) -> None:
-        high = self._target(True, T1)
-        low = self._a(False, T0)
+        high = self._target(True, self._t1)
+        low = self._a(False, self._t0)
         if count >= _WORD:
-            self._asm.emit(shift_imm(Shift.LSL, high, low, count - _WORD))
+            if high != low or count > _WORD:
+                self._asm.emit(shift_imm(Shift.LSL, high, low, count - _WORD))
             self._done(True, high)
-            self._o.write(self._dst, False, 0, T0)
+            self._o.write(self._dst, False, 0, self._t0)
             return
         if self._a_constant(True) == 0:
             self._asm.emit(shift_imm(Shift.LSR, high, low, _WORD - count))
         else:
-            self._asm.emit(shift_imm(Shift.LSL, high, self._a(True, T1), count))
+            self._asm.emit(shift_imm(Shift.LSL, high, self._a(True, self._t1), count))
             self._asm.emit(alu(Alu.ORR, high, high, low, Flags.ANY, Shift.LSR, _WORD - count))
         self._done(True, high)
         if self._wants_low:
-            holder = self._target(False, T0)
+            holder = self._target(False, self._t0)
             self._asm.emit(shift_imm(Shift.LSL, holder, low, count))
             self._done(False, holder)
 
     def _right(self, op: Shift, count: int) -> None:
         known_zero = self._a_constant(True) == 0
-        low = self._target(False, T0)
-        high = int(T1) if known_zero else self._a(True, T1)
+        low = self._target(False, self._t0)
+        high = int(self._t1) if known_zero else self._a(True, self._t1)
         if count >= _WORD:
             if known_zero:
-                self._o.write(self._dst, False, 0, T0)
+                self._o.write(self._dst, False, 0, self._t0)
             elif self._wants_low:
-                self._asm.emit(shift_imm(op, low, high, count - _WORD) if count > _WORD else mov(low, high))
+                if count > _WORD:
+                    self._asm.emit(shift_imm(op, low, high, count - _WORD))
+                elif low != high:
+                    self._asm.emit(mov(low, high))
                 self._done(False, low)
             self._high_of_right(op, _WORD - 1 if op == Shift.ASR else None, high)
             return
         if self._wants_low:
-            self._asm.emit(shift_imm(Shift.LSR, low, self._a(False, T0), count))
+            self._asm.emit(shift_imm(Shift.LSR, low, self._a(False, self._t0), count))
             if not known_zero:
                 self._asm.emit(alu(Alu.ORR, low, low, high, Flags.ANY, Shift.LSL, _WORD - count))
             self._done(False, low)
@@ -384,9 +380,9 @@ class AluWriter:
         if not self._wants_high:
             return
         if count is None or self._zero_high:
-            self._o.write(self._dst, True, 0, T2)
+            self._o.write(self._dst, True, 0, self._t2)
             return
-        holder = self._target(True, T1)
+        holder = self._target(True, self._t1)
         self._asm.emit(shift_imm(op, holder, high, count))
         self._done(True, holder)
 
@@ -394,49 +390,49 @@ class AluWriter:
         """By the low bits of a register. Counts of 32 and more shift everything out of a half."""
         op, asm = _SHIFTS[self._sem], self._asm
         if self._width == _WORD or (op == Shift.LSL and not self._computes_high()):
-            asm.emit(alu_imm(Alu.AND, T1, self._o.second(False, T1), self._width - 1))
-            low = self._target(False, T0)
-            asm.emit(shift_reg(op, low, self._a(False, T0), T1))
+            asm.emit(alu_imm(Alu.AND, self._t1, self._o.second(False, self._t1), self._width - 1))
+            low = self._target(False, self._t0)
+            asm.emit(shift_reg(op, low, self._a(False, self._t0), self._t1))
             self._done(False, low)
             self._clear_high()
             return
-        asm.emit(alu_imm(Alu.AND, T2, self._o.second(False, T2), self._width - 1))
-        low, high = self._a(False, T0), self._a(True, T1)
+        asm.emit(alu_imm(Alu.AND, self._t2, self._o.second(False, self._t2), self._width - 1))
+        low, high = self._a(False, self._t0), self._a(True, self._t1)
         if op == Shift.LSL:
             self._left_by_register(low, high)
         else:
             self._right_by_register(op, low, high)
 
     def _left_by_register(self, low: int, high: int) -> None:
-        """The count is in T2. high = high << n | low >> 32 - n | low << n - 32."""
+        """The count is in the third scratch register. high = high << n | low >> 32 - n | low << n - 32."""
         asm = self._asm
-        holder = self._target(True, T1)
-        asm.emit(shift_reg(Shift.LSL, holder, high, T2), alu_imm(Alu.RSB, T3, T2, _WORD))
-        asm.emit(shift_reg(Shift.LSR, T3, low, T3), alu(Alu.ORR, holder, holder, T3))
-        asm.emit(alu_imm(Alu.SUB, T3, T2, _WORD), shift_reg(Shift.LSL, T3, low, T3))
-        asm.emit(alu(Alu.ORR, holder, holder, T3))
+        holder = self._target(True, self._t1)
+        asm.emit(shift_reg(Shift.LSL, holder, high, self._t2), alu_imm(Alu.RSB, self._t3, self._t2, _WORD))
+        asm.emit(shift_reg(Shift.LSR, self._t3, low, self._t3), alu(Alu.ORR, holder, holder, self._t3))
+        asm.emit(alu_imm(Alu.SUB, self._t3, self._t2, _WORD), shift_reg(Shift.LSL, self._t3, low, self._t3))
+        asm.emit(alu(Alu.ORR, holder, holder, self._t3))
         self._done(True, holder)
         if self._wants_low:
-            target = self._target(False, T0)
-            asm.emit(shift_reg(Shift.LSL, target, low, T2))
+            target = self._target(False, self._t0)
+            asm.emit(shift_reg(Shift.LSL, target, low, self._t2))
             self._done(False, target)
 
     def _right_by_register(self, op: Shift, low: int, high: int) -> None:
-        """The count is in T2. low = low >> n | high << 32 - n, and from 32 on high >> n - 32."""
+        """The count is in the third scratch register. low = low >> n | high << 32 - n, or high >> n - 32."""
         asm = self._asm
         if self._wants_low:
-            holder = self._target(False, T0)
-            asm.emit(shift_reg(Shift.LSR, holder, low, T2), alu_imm(Alu.RSB, T3, T2, _WORD))
-            asm.emit(shift_reg(Shift.LSL, T3, high, T3), alu(Alu.ORR, holder, holder, T3))
-            asm.emit(alu_imm(Alu.SUB, T3, T2, _WORD, Flags.SET))
-            asm.if_then(Cond.PL, [shift_reg(op, holder, high, T3, Flags.KEEP)])
+            holder = self._target(False, self._t0)
+            asm.emit(shift_reg(Shift.LSR, holder, low, self._t2), alu_imm(Alu.RSB, self._t3, self._t2, _WORD))
+            asm.emit(shift_reg(Shift.LSL, self._t3, high, self._t3), alu(Alu.ORR, holder, holder, self._t3))
+            asm.emit(alu_imm(Alu.SUB, self._t3, self._t2, _WORD, Flags.SET))
+            asm.if_then(Cond.PL, [shift_reg(op, holder, high, self._t3, Flags.KEEP)])
             self._done(False, holder)
         if self._wants_high:
             if self._zero_high:
-                self._o.write(self._dst, True, 0, T3)
+                self._o.write(self._dst, True, 0, self._t3)
                 return
-            target = self._target(True, T1)
-            asm.emit(shift_reg(op, target, high, T2))
+            target = self._target(True, self._t1)
+            asm.emit(shift_reg(op, target, high, self._t2))
             self._done(True, target)
 
 

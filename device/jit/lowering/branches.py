@@ -16,12 +16,11 @@ from device.jit.encoder import (
     try_alu_imm,
     try_compare_imm,
 )
-from device.jit.lowering.homes import BUDGET, SCRATCH
 from device.jit.lowering.operands import Operands
+from device.jit.lowering.webs import BUDGET
 from device.vm.decode import MASK32
 from device.vm.isa import Sem
 
-T0, T1, T2, T3 = SCRATCH
 _WORD: Final = 32
 
 _CONDITIONS: Final = {
@@ -65,6 +64,7 @@ class BranchWriter:
     def __init__(self, operands: Operands) -> None:
         self._o = operands
         self._asm = operands.asm
+        self._t0, self._t1, self._t2, self._t3 = operands.scratch
 
     def compare(self) -> Cond:
         """Set the flags; the condition under which the jump is taken."""
@@ -91,7 +91,7 @@ class BranchWriter:
         is small: less, signed as well as unsigned.
         """
         _, sem, self._width, _, self._dst, self._src, _, _, _ = self._o.at.step
-        a = self._core(self._dst)
+        a = self._o.core(self._dst, False)
         if sem is Sem.JSET or a is None:
             return None
         cond = _CONDITIONS[sem]
@@ -103,14 +103,14 @@ class BranchWriter:
         constant = self._o.second_constant(False)
         if constant is not None:
             return self._joined_with_constant(need, cond, a, constant)
-        b = self._core(self._src)
+        b = self._o.core(self._src, False)
         if b is None:
             return None
         if cond in _SWAPPED:
-            return _guarded(need, compare(Compare.CMP, b, a), _SWAPPED[cond])
+            return self._guarded(need, compare(Compare.CMP, b, a), _SWAPPED[cond])
         if cond is Cond.NE:
-            return _guarded(need, compare(Compare.TEQ, a, b), Cond.HI)
-        return _guarded(need, compare(Compare.CMP, a, b), cond)
+            return self._guarded(need, compare(Compare.TEQ, a, b), Cond.HI)
+        return self._guarded(need, compare(Compare.CMP, a, b), cond)
 
     def _joined_with_constant(self, need: int, cond: Cond, a: int, constant: int) -> Joined | None:
         if cond in _BELOW_NEXT and constant != _GREATEST[cond]:
@@ -118,20 +118,15 @@ class BranchWriter:
         if cond is Cond.NE and constant:
             if constant > _BYTE:  # the carry of larger ones is not the one before
                 return None
-            return _guarded(need, try_compare_imm(Compare.TEQ, a, constant), Cond.HI)
+            return self._guarded(need, try_compare_imm(Compare.TEQ, a, constant), Cond.HI)
         if cond is Cond.NE:
-            return _guarded(need, try_compare_imm(Compare.CMP, a, 0), Cond.HI)
+            return self._guarded(need, try_compare_imm(Compare.CMP, a, 0), Cond.HI)
         if cond in (Cond.LS, Cond.LE):
             return None
-        return _guarded(need, try_compare_imm(Compare.CMP, a, constant), cond)
-
-    def _core(self, register: int) -> int | None:
-        """The home of a low half, if it is a core register."""
-        home = self._o.homes.get((register, False))
-        return None if home is None or home.single else home.number
+        return self._guarded(need, try_compare_imm(Compare.CMP, a, constant), cond)
 
     def _half(self, op: Compare, high: bool) -> None:
-        self._asm.emit(*self._encoded(op, high, T0, T1))
+        self._asm.emit(*self._encoded(op, high, self._t0, self._t1))
 
     def _encoded(self, op: Compare, high: bool, one: int, two: int) -> tuple[int, ...]:
         a = self._o.read(self._dst, high, one)
@@ -143,35 +138,34 @@ class BranchWriter:
 
     def _both(self, op: Compare) -> None:
         """Equality of both halves, or any common bit: the high halves count when the low ones say EQ."""
-        low = self._encoded(op, False, T0, T1)
-        high = self._encoded(op, True, T2, T3)
+        low = self._encoded(op, False, self._t0, self._t1)
+        high = self._encoded(op, True, self._t2, self._t3)
         self._asm.emit(*low, if_then(Cond.EQ), *high)
 
     def _subtract(self, exchange: bool) -> None:
         """The flags of a - b in 64 bits, or of b - a."""
-        a = (self._o.read(self._dst, False, T0), self._o.read(self._dst, True, T1))
+        a = (self._o.read(self._dst, False, self._t0), self._o.read(self._dst, True, self._t1))
         constants = (self._o.second_constant(False), self._o.second_constant(True))
         if not exchange and None not in constants:
             low = try_compare_imm(Compare.CMP, a[0], constants[0] or 0)
-            high = try_alu_imm(Alu.SBC, T3, a[1], constants[1] or 0, Flags.SET)
+            high = try_alu_imm(Alu.SBC, self._t3, a[1], constants[1] or 0, Flags.SET)
             if low is not None and high is not None:
                 self._asm.emit(low, high)
                 return
-        b = (self._o.second(False, T2), self._o.second(True, T3))
+        b = (self._o.second(False, self._t2), self._o.second(True, self._t3))
         if exchange:
             a, b = b, a
-        self._asm.emit(compare(Compare.CMP, a[0], b[0]), alu(Alu.SBC, T3, a[1], b[1], Flags.SET))
+        self._asm.emit(compare(Compare.CMP, a[0], b[0]), alu(Alu.SBC, self._t3, a[1], b[1], Flags.SET))
 
-
-def _guarded(need: int, comparison: int | None, cond: Cond) -> Joined | None:
-    """The comparison behind one of the budget; where that fails, `cond` does not hold for its flags."""
-    if comparison is None:
-        return None
-    if cond in (Cond.LO, Cond.LT):
-        first = try_alu_imm(Alu.RSB, T0, BUDGET, need - 1, Flags.SET)
-        guard = Cond.LO
-    else:
-        first, guard = try_compare_imm(Compare.CMP, BUDGET, need), Cond.HS
-    if first is None:
-        return None
-    return Joined((first, if_then(guard), comparison), cond)
+    def _guarded(self, need: int, comparison: int | None, cond: Cond) -> Joined | None:
+        """The comparison behind one of the budget; where that fails, `cond` does not hold for its flags."""
+        if comparison is None:
+            return None
+        if cond in (Cond.LO, Cond.LT):
+            first = try_alu_imm(Alu.RSB, self._t0, BUDGET, need - 1, Flags.SET)
+            guard = Cond.LO
+        else:
+            first, guard = try_compare_imm(Compare.CMP, BUDGET, need), Cond.HS
+        if first is None:
+            return None
+        return Joined((first, if_then(guard), comparison), cond)

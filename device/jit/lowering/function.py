@@ -16,6 +16,7 @@ from device.jit.encoder import (
     Compare,
     Cond,
     Flags,
+    R,
     compare,
     load_constant,
     try_alu_imm,
@@ -26,20 +27,11 @@ from device.jit.encoder import alu as alu_registers
 from device.jit.fixups import Label
 from device.jit.lowering.alu import AluWriter, Divided
 from device.jit.lowering.branches import BranchWriter, Joined
-from device.jit.lowering.calls import CallSite, CallWriter, Request
-from device.jit.lowering.homes import (
-    BUDGET,
-    SCRATCH,
-    Half,
-    Home,
-    Homes,
-    allocate,
-    high_halves,
-    weigh,
-)
-from device.jit.lowering.looked import Looked, look
+from device.jit.lowering.calls import Callee, CallSite, CallWriter, Request, arriving
+from device.jit.lowering.looked import Half, Home, Homes, Looked, known, look
 from device.jit.lowering.memory import MemoryWriter, Place
-from device.jit.lowering.operands import Operands, known
+from device.jit.lowering.operands import Operands, Scratch
+from device.jit.lowering.webs import BUDGET, allocate
 from device.vm.analysis.budget import Segment, segments
 from device.vm.analysis.functions import Part
 from device.vm.analysis.intervals import State, solve
@@ -60,15 +52,12 @@ from device.vm.decode import (
     RODATA_ADDRESS,
     STORE,
 )
-from device.vm.isa import FRAME_POINTER, Sem
+from device.vm.isa import FRAME_POINTER
 from device.vm.memory import STACK_TOP
 
-T0, T1, T2, T3 = SCRATCH
 NARROWINGS = 2
 """What is proved costs nothing, so that bounds are worth some time."""
 
-_LOGIC = frozenset({Sem.AND, Sem.OR, Sem.XOR})
-_THREE_OPERANDS = _LOGIC | {Sem.ADD, Sem.SUB, Sem.MUL, Sem.LSH, Sem.RSH, Sem.ARSH}
 _CONSTANTS = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
 
 
@@ -77,13 +66,25 @@ class Exit:
     """Where compiled code is left at `pc`: `refund` instructions were charged and not executed.
 
     `halves` are those that are live, each in its home or a constant. `short` says that the budget left may
-    not last to where it is looked at next.
+    not last to where it is looked at next. Nobody called an `outermost` function but the dispatcher.
     """
 
     pc: int
     refund: int
     halves: tuple[tuple[Half, Home | int], ...]
+    outermost: bool
     short: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A place between two steps: the halves that are live and wanted there (see Looked), and their homes."""
+
+    pc: int
+    live: int
+    wanted: int
+    state: State
+    homes: Homes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,9 @@ class Program:
     """What functions have in program.
 
     `places` are the regions by window, `needs` the halves that a function reads of its caller, `returned` the
-    argument registers that callers read behind a call; `function` gives a callee's label, `checker` the label
-    of the routine for accesses of unknown place, `request` a number for a request.
+    argument registers that callers read behind a call; `function` gives a callee for what is known where it
+    is called, `checker` the label of the routine for accesses of unknown place, `request` a number for a
+    request. With `calls` there are local functions.
     """
 
     places: Sequence[Place | None]
@@ -102,9 +104,10 @@ class Program:
     distrusted: frozenset[int]
     needs: Callable[[int], int]
     returned: tuple[int, ...]
-    function: Callable[[int, State], Label]
-    checker: Callable[[int, bool], Label]
+    function: Callable[[int, State], Callee]
+    checker: Callable[[int, bool, Scratch], Label]
     request: Callable[[Request], int]
+    calls: bool
     checked: bool = True
 
     @property
@@ -128,25 +131,35 @@ class FunctionWriter:
         part: Part,
         entry: State,
         prefix: str,
+        passed: Sequence[Half] | None = None,
     ) -> None:
+        """`passed` are the halves that a caller brings; None when the dispatcher calls."""
         self._asm = asm
         self._program = program
         self._unit = unit = part.unit
         self._prefix = prefix
-        self._segments = segments(unit, part.shape)
-        self._live = part.live
-        self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
-        self._looked = look(
-            unit, self._states, part.live, program.data_base, program.needs, program.returned_halves
-        )
-        self._needed = self._looked[0][0].live if self._looked[0] else part.entering
-        highs = high_halves(at for steps in self._looked for at in steps)
-        weights = weigh(self._looked, part.shape, highs, self._needed)
-        if entry[FRAME_POINTER][0] != entry[FRAME_POINTER][1]:
-            weights.setdefault((FRAME_POINTER, False), 1)
-        self.homes: Homes = allocate(weights)
+        self._outermost = passed is None
+        self._passed = passed or ()
         self._entry = entry
-        self._operands = Operands(asm, self.homes)
+        self._segments = segments(unit, part.shape)
+        self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
+        view = look(unit, self._states, part.live, program.data_base, program.needs, program.returned_halves)
+        self._looked = view.steps
+        homes = allocate(
+            unit,
+            part.shape,
+            view,
+            self._states,
+            arriving(self._passed),
+            framed=known(entry, FRAME_POINTER, high=False) is None,
+        )
+        self._homes = homes.starts
+        self.singles = homes.singles
+        self._operands = Operands(asm, homes.scratch)
+        self._t0 = homes.scratch[0]
+        self._used = homes.used | {BUDGET, *homes.scratch}
+        if program.calls:
+            self._used |= frozenset(R)
         self._alu = AluWriter(self._operands)
         self._branches = BranchWriter(self._operands)
         self._memory = MemoryWriter(
@@ -162,11 +175,13 @@ class FunctionWriter:
             self._operands,
             program.request,
             lambda target: program.function(target, self._operands.at.before),
-            program.needs,
             program.returned,
             program.frame_size,
             program.deepest,
+            outermost=self._outermost,
+            framed=program.calls,
         )
+        self.parameters: Sequence[Half] = ()
         self.exits: dict[str, Exit] = {}
         self.call_sites: dict[str, CallSite] = {}
         self.requests: dict[str, Exit] = {}
@@ -178,17 +193,12 @@ class FunctionWriter:
             self._join_tests()
         self._left = 0
 
-    @property
-    def parameters(self) -> list[Half]:
-        """The halves that the function takes from the state's words."""
-        return [half for half, _ in self._parameters()]
-
     def write(self) -> None:
-        """Write the whole function; its label is bound by the caller."""
-        self._calls.enter(self._parameters())
-        home = self.homes.get((FRAME_POINTER, False))
-        if home is not None and self._entry[FRAME_POINTER][0] == STACK_TOP and not home.single:
-            self._operands.load(home.number, STACK_TOP)
+        """Write the whole function; its label is bound by the caller.
+
+        `parameters` are then the halves that it takes from the state's words.
+        """
+        self.parameters = self._calls.enter(self._homes[0], self._entry, self._passed, self._used)
         for number, block in enumerate(self._unit.blocks):
             self._block(number, block)
         self._asm.pool()
@@ -198,17 +208,6 @@ class FunctionWriter:
             self._asm.bind(label)
             self._asm.here(name)
             self._asm.emit(udf(0))
-
-    def _parameters(self) -> list[tuple[Half, Home]]:
-        found: list[tuple[Half, Home]] = []
-        for register in range(FRAME_POINTER):
-            for high, halves in ((False, LOW), (True, HIGH)):
-                if self._needed & halves[register] and (register, high) in self.homes:
-                    found.append(((register, high), self.homes[register, high]))
-        low, high_bound, _ = self._entry[FRAME_POINTER]
-        if low != high_bound and (FRAME_POINTER, False) in self.homes:
-            found.append(((FRAME_POINTER, False), self.homes[FRAME_POINTER, False]))
-        return found
 
     # Loops whose end asks for the budget of the next round too
 
@@ -235,8 +234,7 @@ class FunctionWriter:
         asm.jump_if(joined.cond, self._charged[header])
         taken = self._branches.compare()
         goes_on = taken if header == block.taken else taken.inverse
-        start, first = self._unit.blocks[header].start, self._looked[header][0]
-        asm.jump_if(goes_on, self._leaving(start, 0, first.live, first.wanted, first.before, short=True))
+        asm.jump_if(goes_on, self._leaving(self._ahead_of(self._looked[header][0]), 0, short=True))
         self._go(number, block.next if header == block.taken else block.taken)
 
     # Blocks
@@ -249,33 +247,24 @@ class FunctionWriter:
             return
         looked = self._looked[number]
         waiting = iter(self._segments[number])
-        live, wanted = (looked[0].live, looked[0].wanted) if looked else (EVERYTHING, EVERYTHING)
-        state = self._states[number] or []
-        charged = self._charged.get(number)
-        self._left = self._charge(next(waiting), block.start, live, wanted, state, charged)
-        for index, at in enumerate(looked):
+        begins = self._ahead_of(looked[0]) if looked else self._at_nothing(number, block)
+        self._left = self._charge(next(waiting), begins, self._charged.get(number))
+        for at in looked:
             self._operands.at = at
             asm.mark(at.pc)
             if at.step[0] in (BRANCH, JUMP, EXIT):
                 break
-            if not self._is_left_out(index, looked):
-                self._step(at)
-                self._operands.alias = None
+            self._step(at)
             self._left -= 1
             if at.step[0] == CALL_LOCAL:
-                behind = looked[index + 1] if index + 1 < len(looked) else at
-                self._left = self._charge(
-                    next(waiting), at.pc + 1, at.live_behind, at.wanted_behind, behind.before
-                )
+                self._left = self._charge(next(waiting), _behind(at))
         self._end(number, block)
 
     def _end(self, number: int, block: Block) -> None:
         if block.end == RETURN:
             self._calls.leave()
         elif block.end == LEAVE:
-            looked = self._looked[number]
-            state = looked[-1].behind if looked else self._states[number]
-            self._asm.jump(self._leaving(block.leave, 0, EVERYTHING, EVERYTHING, state or []))
+            self._asm.jump(self._leaving(self._at_nothing(number, block), 0))
         elif number in self._joined:
             self._end_of_loop(number, block)
         elif block.end == TEST and block.taken != block.next:
@@ -292,15 +281,17 @@ class FunctionWriter:
         if target != number + 1:
             self._asm.jump(self._label_of[target])
 
-    def _charge(
-        self,
-        segment: Segment,
-        pc: int,
-        live: int,
-        wanted: int,
-        state: State,
-        charged: Label | None = None,
-    ) -> int:
+    def _ahead_of(self, at: Looked) -> Moment:
+        return Moment(at.pc, at.live, at.wanted, at.before, at.homes)
+
+    def _at_nothing(self, number: int, block: Block) -> Moment:
+        """Behind a block's steps, where the exact engine takes over at what cannot be decoded."""
+        looked = self._looked[number]
+        if looked:
+            return Moment(block.leave, EVERYTHING, EVERYTHING, looked[-1].behind, looked[-1].homes_behind)
+        return Moment(block.leave, EVERYTHING, EVERYTHING, self._states[number] or [], self._homes[number])
+
+    def _charge(self, segment: Segment, begins: Moment, charged: Label | None = None) -> int:
         """Take a segment's cost off the budget, or leave where it does not suffice.
 
         `charged` will stand behind the test: who has asked already comes there.
@@ -312,42 +303,26 @@ class FunctionWriter:
             fused = try_alu_imm(Alu.SUB, BUDGET, BUDGET, segment.cost, Flags.SET)
             if fused is not None and segment.cost:
                 asm.emit(fused)
-                asm.jump_if(Cond.LO, self._leaving(pc, segment.cost, live, wanted, state, short=True))
+                asm.jump_if(Cond.LO, self._leaving(begins, segment.cost, short=True))
                 return segment.cost
         if segment.need:
             test = try_compare_imm(Compare.CMP, BUDGET, segment.need)
             if test is None:
-                asm.emit(*load_constant(T0, segment.need))
-                test = compare(Compare.CMP, BUDGET, T0)
+                asm.emit(*load_constant(self._t0, segment.need))
+                test = compare(Compare.CMP, BUDGET, self._t0)
             asm.emit(test)
-            asm.jump_if(Cond.LO, self._leaving(pc, 0, live, wanted, state, short=True))
+            asm.jump_if(Cond.LO, self._leaving(begins, 0, short=True))
         if charged is not None:
             asm.bind(charged)
         if segment.cost:
             encoding = try_alu_imm(Alu.SUB, BUDGET, BUDGET, segment.cost)
             if encoding is None:
-                asm.emit(*load_constant(T0, segment.cost))
-                encoding = alu_registers(Alu.SUB, BUDGET, BUDGET, T0)
+                asm.emit(*load_constant(self._t0, segment.cost))
+                encoding = alu_registers(Alu.SUB, BUDGET, BUDGET, self._t0)
             asm.emit(encoding)
         return segment.cost
 
     # Steps
-
-    def _is_left_out(self, index: int, looked: Sequence[Looked]) -> bool:
-        """Whether this is a move whose target the next instruction computes with: that reads the source."""
-        if index + 1 == len(looked):
-            return False
-        case, sem, _, _, dst, src, _, _, from_register = looked[index].step
-        if case != ALU or sem is not Sem.MOV or not from_register or src == dst:
-            return False
-        at = looked[index + 1]
-        case, sem, width, _, target, _, _, imm, from_register = at.step
-        if case != ALU or target != dst or sem not in _THREE_OPERANDS or not at.live_behind & BOTH[dst]:
-            return False
-        if not from_register and (sem in _LOGIC or not imm & (width - 1)):
-            return False  # it may have nothing to do, in place
-        self._operands.alias = (dst, src)
-        return True
 
     def _step(self, at: Looked) -> None:
         case, _, _, _, dst, _, _, _, _ = at.step
@@ -362,49 +337,50 @@ class FunctionWriter:
             self._memory.store()
         elif case in _CONSTANTS:
             value = at.behind[dst][0]
-            self._operands.write(dst, False, value & MASK32, T0)
-            self._operands.write(dst, True, value >> 32, T0)
+            self._operands.write(dst, False, value & MASK32, self._t0)
+            self._operands.write(dst, True, value >> 32, self._t0)
         elif case == CALL_HELPER:
             self._ask()
         elif case == CALL_LOCAL:
             name = f"{self._prefix}c{len(self.call_sites)}"
-            self.call_sites[name] = self._calls.call(name, self._exit)
+            site = self._calls.call(name, self._exit)
+            if site is not None:
+                self.call_sites[name] = site
         else:
             self._memory.atomic()
 
     def _ask(self) -> None:
         """A request; the label stands behind its SVC, where a machine that it stopped is found."""
-        at = self._operands.at
         name = f"{self._prefix}r{len(self.requests)}"
-        self.requests[name] = self._exit_of(at.pc, self._left, at.live, at.wanted, at.before)
+        self.requests[name] = self._exit_of(self._ahead_of(self._operands.at), self._left)
         self._calls.ask(name)
 
     # Exits
 
     def _exit(self) -> Label:
         """An exit at the step at hand."""
-        at = self._operands.at
-        return self._leaving(at.pc, self._left, at.live, at.wanted, at.before)
+        return self._leaving(self._ahead_of(self._operands.at), self._left)
 
-    def _leaving(
-        self, pc: int, refund: int, live: int, wanted: int, state: State, *, short: bool = False
-    ) -> Label:
+    def _leaving(self, moment: Moment, refund: int, *, short: bool = False) -> Label:
         label = self._asm.label()
-        exit_ = self._exit_of(pc, refund, live, wanted, state)
-        self._waiting.append((label, replace(exit_, short=short)))
+        self._waiting.append((label, replace(self._exit_of(moment, refund), short=short)))
         return label
 
-    def _exit_of(self, pc: int, refund: int, live: int, wanted: int, state: State) -> Exit:
+    def _exit_of(self, moment: Moment, refund: int) -> Exit:
         halves: list[tuple[Half, Home | int]] = []
         for register in range(FRAME_POINTER):
             for high, bits in ((False, LOW), (True, HIGH)):
-                if live & bits[register]:
-                    constant = known(state, register, high, self.homes)
-                    home = self.homes.get((register, high))
-                    where = home if home is not None else constant
+                if moment.live & bits[register]:
+                    home = moment.homes.get((register, high))
+                    where = home if home is not None else known(moment.state, register, high)
                     if where is None:
                         raise AssertionError(f"a half of r{register} is live and has no home")
                     halves.append(((register, high), where))
-                elif wanted & bits[register]:
+                elif moment.wanted & bits[register]:
                     halves.append(((register, high), 0))
-        return Exit(pc, refund, tuple(halves))
+        return Exit(moment.pc, refund, tuple(halves), self._outermost)
+
+
+def _behind(call: Looked) -> Moment:
+    """Where a local call comes back to."""
+    return Moment(call.pc + 1, call.live_behind, call.wanted_behind, call.behind, call.homes_behind)

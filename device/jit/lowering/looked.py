@@ -1,4 +1,4 @@
-"""What is known at every step of a function: values, and the halves of registers that somebody reads.
+"""What is known at every step of a function: values, the halves that somebody reads, and their homes.
 
 A high half that can only be zero where it is read is not live here, whatever liveness says by itself:
 compiled code knows it, and whoever takes over finds it as zero.
@@ -6,20 +6,41 @@ compiled code knows it, and whoever takes over finds it as zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from device.vm.analysis.intervals import State, step_over
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.liveness import EVERYTHING, HIGH, HIGH_AT, effect
 from device.vm.decode import MASK32, Step
+from device.vm.isa import FRAME_POINTER
+
+Half = tuple[int, bool]
+"""(register, whether it is the high half)."""
+
+FRAME: Final[Half] = (FRAME_POINTER, False)
 
 
-class Looked(NamedTuple):
-    """A step with what is known at it: the state before and behind, the halves live before and behind.
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A core register, or with `single` a VFP register."""
 
-    `read` are the halves that it reads. `wanted` and `wanted_behind` are live where nothing is known of
-    values: what is not in `live` of it is zero wherever it matters.
+    number: int
+    single: bool = False
+
+
+Homes = Mapping[Half, Home]
+"""Where halves are, at one place of the code. A half that is live is in it, unless it is a constant."""
+
+
+@dataclass(slots=True)
+class Looked:
+    """A step with what is known before and behind it: the state, the halves that are live, and their homes.
+
+    `written` are the halves that it gives new values, `read` those that it reads. `wanted` and
+    `wanted_behind` are live where nothing is known of values: what is not in `live` of it is zero wherever it
+    matters. webs.py finds the homes.
     """
 
     pc: int
@@ -28,9 +49,23 @@ class Looked(NamedTuple):
     behind: State
     live: int
     live_behind: int
+    written: int
     read: int
     wanted: int
     wanted_behind: int
+    homes: Homes = field(default_factory=dict)
+    homes_behind: Homes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A unit seen through: the steps of its blocks, and the halves live where each block begins.
+
+    Blocks that are never reached have no steps, and nothing is live in them.
+    """
+
+    steps: Sequence[Sequence[Looked]]
+    starts: Sequence[int]
 
 
 class _Reads(NamedTuple):
@@ -52,8 +87,8 @@ def look(
     data_base: int,
     needs: Callable[[int], int],
     returned: int,
-) -> list[list[Looked]]:
-    """The steps of each block that is reached, with what is known at each.
+) -> View:
+    """What is known of a unit.
 
     `states` are those at the beginning of blocks, `ends` the halves live at their end by themselves.
     """
@@ -63,11 +98,12 @@ def look(
         walked = _walk(steps, state or [], data_base)
         known.append(walked)
         reads.append(_read(steps, walked, end, needs, returned))
-    live = _live(unit, reads)
-    return [
+    starts, live = _live(unit, states, reads)
+    seen = [
         _looked(block.steps, known[number], reads[number], ends[number], live[number])
         for number, block in enumerate(unit.blocks)
     ]
+    return View(seen, starts)
 
 
 def _walk(steps: Sequence[tuple[int, Step]], state: State, data_base: int) -> list[State]:
@@ -107,11 +143,13 @@ def _without_zeros(halves: int, state: State) -> int:
     return halves
 
 
-def _live(unit: Unit, reads: Sequence[Sequence[_Reads]]) -> list[int]:
-    """What is live at the end of each block."""
+def _live(
+    unit: Unit, states: Sequence[State | None], reads: Sequence[Sequence[_Reads]]
+) -> tuple[list[int], list[int]]:
+    """What is live at the start and at the end of each block."""
     blocks = unit.blocks
     starts, ends = [0] * len(blocks), [0] * len(blocks)
-    work = list(range(len(blocks)))
+    work = [number for number, state in enumerate(states) if state is not None]
     while work:
         number = work.pop()
         block = blocks[number]
@@ -123,8 +161,8 @@ def _live(unit: Unit, reads: Sequence[Sequence[_Reads]]) -> list[int]:
             live = live & ~written | used
         if live != starts[number]:
             starts[number] = live
-            work.extend(source for source in block.before if source not in work)
-    return ends
+            work += [source for source in block.before if states[source] is not None and source not in work]
+    return starts, ends
 
 
 def _looked(
@@ -135,7 +173,28 @@ def _looked(
     for index, (written, read, before, used) in enumerate(reads, 1):
         pc, step = steps[-index]
         behind, live = live, live & ~written | used
-        found.append(Looked(pc, step, known[-index - 1], known[-index], live, behind, read, before, wanted))
+        found.append(
+            Looked(pc, step, known[-index - 1], known[-index], live, behind, written, read, before, wanted)
+        )
         wanted = before
     found.reverse()
     return found
+
+
+def halves_of(mask: int) -> list[Half]:
+    """The halves of a set of liveness."""
+    found = []
+    while mask:
+        lowest = mask & -mask
+        mask ^= lowest
+        number = lowest.bit_length() - 1
+        found.append((number - HIGH_AT, True) if number >= HIGH_AT else (number, False))
+    return found
+
+
+def known(state: State, register: int, high: bool) -> int | None:
+    """What a half must be in this state: a constant, or zero where it can be nothing else."""
+    low_bound, high_bound, _ = state[register]
+    if low_bound == high_bound:
+        return low_bound >> 32 if high else low_bound & MASK32
+    return 0 if high and high_bound <= MASK32 else None

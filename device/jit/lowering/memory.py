@@ -33,8 +33,7 @@ from device.jit.encoder import (
     try_compare_imm,
 )
 from device.jit.fixups import Label
-from device.jit.lowering.homes import SCRATCH
-from device.jit.lowering.operands import Operands
+from device.jit.lowering.operands import Operands, Scratch
 from device.vm.decode import (
     ATOMIC_FETCH,
     COMPARE_EXCHANGE,
@@ -42,9 +41,8 @@ from device.vm.decode import (
     MASK32,
 )
 from device.vm.isa import FRAME_POINTER, Sem
-from device.vm.memory import STACK_PLACE, STACK_TOP
+from device.vm.memory import STACK_PLACE
 
-T0, T1, T2, T3 = SCRATCH
 _LOADS: Final = {1: Access.LDRB, 2: Access.LDRH, 4: Access.LDR}
 _SIGNED: Final = {1: Access.LDRSB, 2: Access.LDRSH, 4: Access.LDR}
 _STORES: Final = {1: Access.STRB, 2: Access.STRH, 4: Access.STR}
@@ -82,7 +80,7 @@ class MemoryWriter:
     """Writes the access at `operands.at`.
 
     `places` are the regions by window; `exit_` gives the label of the exit of the instruction at hand, and
-    `checker` that of a routine which tests T0 against all regions and returns with HI when it fits in none.
+    `checker` that of a routine (see below) which tests an address against all regions.
     """
 
     def __init__(
@@ -92,11 +90,12 @@ class MemoryWriter:
         frame_size: int,
         distrusted: frozenset[int],
         exit_: Callable[[], Label],
-        checker: Callable[[int, bool], Label],
+        checker: Callable[[int, bool, Scratch], Label],
         *,
         checked: bool = True,
     ) -> None:
         self._o = operands
+        self._t0, self._t1, self._t2, self._t3 = operands.scratch
         self._checked = checked
         self._asm: Assembler = operands.asm
         self._places = places
@@ -118,22 +117,22 @@ class MemoryWriter:
         if size == 8:
             self._load_pair(dst, place)
             return
-        low = o.target(dst, False, T1)
+        low = o.target(dst, False, self._t1)
         asm.emit(access((_SIGNED if case == LOAD_SIGNED else _LOADS)[size], low, place.base, place.offset))
         o.done(dst, False, low)
         if case == LOAD_SIGNED and o.wants(dst, True) and o.at.behind[dst][1] > MASK32:
-            high = o.target(dst, True, T2)
+            high = o.target(dst, True, self._t2)
             asm.emit(shift_imm(Shift.ASR, high, low, 31))
             o.done(dst, True, high)
         else:
-            o.write(dst, True, 0, T2)
+            o.write(dst, True, 0, self._t2)
 
     def _load_pair(self, dst: int, place: Address) -> None:
         """Two words, the one that overwrites the base last; LDRD faults where addresses are not aligned."""
         o, asm = self._o, self._asm
-        for high in (True, False) if o.target(dst, False, T1) == place.base else (False, True):
+        for high in (True, False) if o.target(dst, False, self._t1) == place.base else (False, True):
             if o.wants(dst, high):
-                holder = o.target(dst, high, T1)
+                holder = o.target(dst, high, self._t1)
                 asm.emit(access(Access.LDR, holder, place.base, place.offset + 4 * high))
                 o.done(dst, high, holder)
 
@@ -145,7 +144,7 @@ class MemoryWriter:
         if place is None:
             return
         for high in (False, True) if size == 8 else (False,):
-            value = self._o.second(high, T1)
+            value = self._o.second(high, self._t1)
             self._asm.emit(access(_STORES[min(size, 4)], value, place.base, place.offset + 4 * high))
 
     def atomic(self) -> None:
@@ -154,9 +153,9 @@ class MemoryWriter:
         place = self._find(dst, off, width // 8, write=True)
         if place is None:
             return
-        if place.base != T0:
-            self._asm.emit(mov(T0, place.base))
-            place = Address(T0, place.offset)
+        if place.base != self._t0:
+            self._asm.emit(mov(self._t0, place.base))
+            place = Address(self._t0, place.offset)
         if case == COMPARE_EXCHANGE:
             self._compare_exchange(place, width, src)
             return
@@ -170,56 +169,59 @@ class MemoryWriter:
             for high in (False, True) if width == 64 else (False,):
                 self._change(operation, place, src, high, fetches)
         if fetches and width == 32:
-            self._o.write(src, True, 0, T1)
+            self._o.write(src, True, 0, self._t1)
 
     def _change(self, operation: Alu, place: Address, src: int, high: bool, fetches: bool) -> None:
         o, asm, offset = self._o, self._asm, place.offset + 4 * high
-        asm.emit(access(Access.LDR, T1, T0, offset))
-        asm.emit(alu(operation, T2, T1, o.read(src, high, T2)), access(Access.STR, T2, T0, offset))
+        asm.emit(access(Access.LDR, self._t1, self._t0, offset))
+        asm.emit(
+            alu(operation, self._t2, self._t1, o.read(src, high, self._t2)),
+            access(Access.STR, self._t2, self._t0, offset),
+        )
         if fetches and o.wants(src, high):
-            o.done(src, high, T1)
+            o.done(src, high, self._t1)
 
     def _add_pair(self, place: Address, src: int, fetches: bool) -> None:
         """The carry has to survive the loads and stores, which keep the flags."""
         o, asm = self._o, self._asm
-        asm.emit(access(Access.LDR, T1, T0, place.offset))
-        asm.emit(alu(Alu.ADD, T2, T1, o.read(src, False, T2), Flags.SET))
-        asm.emit(access(Access.STR, T2, T0, place.offset))
+        asm.emit(access(Access.LDR, self._t1, self._t0, place.offset))
+        asm.emit(alu(Alu.ADD, self._t2, self._t1, o.read(src, False, self._t2), Flags.SET))
+        asm.emit(access(Access.STR, self._t2, self._t0, place.offset))
         if fetches and o.wants(src, False):
-            o.done(src, False, T1)
-        asm.emit(access(Access.LDR, T1, T0, place.offset + 4))
-        asm.emit(alu(Alu.ADC, T2, T1, o.read(src, True, T2)))
-        asm.emit(access(Access.STR, T2, T0, place.offset + 4))
+            o.done(src, False, self._t1)
+        asm.emit(access(Access.LDR, self._t1, self._t0, place.offset + 4))
+        asm.emit(alu(Alu.ADC, self._t2, self._t1, o.read(src, True, self._t2, Flags.KEEP)))
+        asm.emit(access(Access.STR, self._t2, self._t0, place.offset + 4))
         if fetches and o.wants(src, True):
-            o.done(src, True, T1)
+            o.done(src, True, self._t1)
 
     def _exchange(self, place: Address, width: int, src: int) -> None:
         o, asm = self._o, self._asm
         for high in (False, True) if width == 64 else (False,):
             offset = place.offset + 4 * high
-            asm.emit(access(Access.LDR, T1, T0, offset))
-            asm.emit(access(Access.STR, o.read(src, high, T2), T0, offset))
+            asm.emit(access(Access.LDR, self._t1, self._t0, offset))
+            asm.emit(access(Access.STR, o.read(src, high, self._t2), self._t0, offset))
             if o.wants(src, high):
-                o.done(src, high, T1)
+                o.done(src, high, self._t1)
 
     def _compare_exchange(self, place: Address, width: int, src: int) -> None:
-        """r0 gets the old value, in T1 and T3; src is stored if they were equal."""
+        """r0 gets the old value, in two scratch registers; src is stored if they were equal."""
         o, asm = self._o, self._asm
-        halves = ((False, T1), (True, T3)) if width == 64 else ((False, T1),)
+        halves = ((False, self._t1), (True, self._t3)) if width == 64 else ((False, self._t1),)
         differs = asm.label()
         for high, old in halves:
-            asm.emit(access(Access.LDR, old, T0, place.offset + 4 * high))
+            asm.emit(access(Access.LDR, old, self._t0, place.offset + 4 * high))
         for high, old in halves:
-            asm.emit(compare(Compare.CMP, old, o.read(0, high, T2)))
+            asm.emit(compare(Compare.CMP, old, o.read(0, high, self._t2)))
             asm.jump_if(Cond.NE, differs)
         for high, _ in halves:
-            asm.emit(access(Access.STR, o.read(src, high, T2), T0, place.offset + 4 * high))
+            asm.emit(access(Access.STR, o.read(src, high, self._t2), self._t0, place.offset + 4 * high))
         asm.bind(differs)
         for high, old in halves:
             if o.wants(0, high):
                 o.done(0, high, old)
         if width == 32:
-            o.write(0, True, 0, T2)
+            o.write(0, True, 0, self._t2)
 
     # Addresses
 
@@ -238,80 +240,90 @@ class MemoryWriter:
         if region is None or (write and not region.writable) or region.end - region.start < size:
             self._asm.jump(self._exit())
             return None
-        bottom = region.start
+        bottom: int | None = region.start
         if place == STACK_PLACE:
-            bottom = STACK_TOP - self._frame_size
-            if register == FRAME_POINTER and off >= -self._frame_size:
-                low = max(low, bottom)
+            bottom = self._bottom()
+            if register == FRAME_POINTER and off >= -self._frame_size and high + size <= region.end:
+                return self._plain(register, off)  # in our own frame or one above, whichever that is
+        if bottom is None:
+            return self._unknown(register, off, size, write)
         if low >= bottom and high + size <= region.end:
             return self._plain(register, off)
-        if place == STACK_PLACE and not self._only_frame():
-            return self._unknown(register, off, size, write)
         return self._within(register, off, size, bottom, region.end)
 
-    def _only_frame(self) -> bool:
-        """Whether the function runs in the first frame only, so that the stack's bottom is known."""
+    def _bottom(self) -> int | None:
+        """Where the active part of the stack begins, if it is known in which frame the function runs."""
         low, high, _ = self._o.at.before[FRAME_POINTER]
-        return low == high == STACK_TOP
+        return low - self._frame_size if low == high else None
 
     def _plain(self, register: int, off: int) -> Address:
-        base = self._o.read(register, False, T0)
+        base = self._o.read(register, False, self._t0)
         if off in _REACH:
             return Address(base, off)
         self._sum(base, off)
-        return Address(T0, 0)
+        return Address(self._t0, 0)
 
     def _sum(self, base: int, off: int) -> None:
-        """T0 = base + off, modulo 2^32."""
-        encoding = try_alu_imm(Alu.ADD, T0, base, off & MASK32)
+        """The first scratch register = base + off, modulo 2^32."""
+        encoding = try_alu_imm(Alu.ADD, self._t0, base, off & MASK32)
         if encoding is None:
-            self._o.load(T1, off & MASK32)
-            encoding = alu(Alu.ADD, T0, base, T1)
+            self._o.load(self._t1, off & MASK32)
+            encoding = alu(Alu.ADD, self._t0, base, self._t1)
         self._asm.emit(encoding)
 
     def _within(self, register: int, off: int, size: int, start: int, end: int) -> Address:
         """One comparison against both ends: what lies below is a large number."""
-        base = self._o.read(register, False, T0)
+        base = self._o.read(register, False, self._t0)
         kept = base
-        if base == T0 or off not in _REACH:
+        if base == self._t0 or off not in _REACH:
             self._sum(base, off)
-            kept, off = T0, 0
+            kept, off = self._t0, 0
         difference = (off - start) & MASK32
-        encoding = try_alu_imm(Alu.ADD, T1, kept, difference)
+        encoding = try_alu_imm(Alu.ADD, self._t1, kept, difference)
         if encoding is None:
-            self._o.load(T1, difference)
-            encoding = alu(Alu.ADD, T1, kept, T1)
+            self._o.load(self._t1, difference)
+            encoding = alu(Alu.ADD, self._t1, kept, self._t1)
         self._asm.emit(encoding)
         last = end - start - size
-        test = try_compare_imm(Compare.CMP, T1, last)
+        test = try_compare_imm(Compare.CMP, self._t1, last)
         if test is None:
-            self._o.load(T2, last)
-            test = compare(Compare.CMP, T1, T2)
+            self._o.load(self._t2, last)
+            test = compare(Compare.CMP, self._t1, self._t2)
         self._asm.emit(test)
         self._asm.jump_if(Cond.HI, self._exit())
         return Address(kept, off)
 
     def _unknown(self, register: int, off: int, size: int, write: bool) -> Address:
-        """Ask the routine that knows all regions; the lowest address of the active frames is in T3."""
-        base = self._o.read(register, False, T0)
-        if off or base != T0:
+        """Ask the routine that knows all regions; it wants the lowest address of the active frames too."""
+        base = self._o.read(register, False, self._t0)
+        if off or base != self._t0:
             self._sum(base, off)
-        frame = self._o.read(FRAME_POINTER, False, T3)
-        self._asm.emit(alu_imm(Alu.SUB, T3, frame, self._frame_size))
-        self._asm.call(self._checker(size, write))
+        frame = self._o.read(FRAME_POINTER, False, self._t3)
+        self._asm.emit(alu_imm(Alu.SUB, self._t3, frame, self._frame_size))
+        self._asm.call(self._checker(size, write, self._o.scratch))
         self._asm.jump_if(Cond.HI, self._exit())
-        return Address(T0, 0)
+        return Address(self._t0, 0)
 
 
 _TESTED_IN_TURN: Final = 4
 """Places that are tested one behind the other; more are halved first."""
 
 
-def checker(asm: Assembler, label: Label, places: Sequence[Place | None], size: int, *, write: bool) -> None:
-    """The routine that tests the address in T0 against all regions: HI when `size` bytes fit in none.
+def checker(
+    asm: Assembler,
+    label: Label,
+    places: Sequence[Place | None],
+    size: int,
+    scratch: Scratch,
+    *,
+    write: bool,
+) -> None:
+    """The routine that tests the address in the first scratch register against all regions.
 
-    T3 is where the stack's active part begins; T2 is lost.
+    HI when `size` bytes fit in none. In the fourth is where the stack's active part begins, the third is
+    lost, and none of them is LR.
     """
+    t2 = scratch[2]
     asm.bind(label)
     refused = asm.label()
     fitting = [
@@ -319,31 +331,36 @@ def checker(asm: Assembler, label: Label, places: Sequence[Place | None], size: 
         for number, place in enumerate(places)
         if place is not None and not (write and not place.writable) and place.end - place.start >= size
     ]
-    _search(asm, fitting, size, refused)
+    _search(asm, fitting, size, scratch, refused)
     asm.bind(refused)
-    asm.emit(*load_constant(T2, 1), compare_imm(Compare.CMP, T2, 0), bx(R.LR))
+    asm.emit(*load_constant(t2, 1), compare_imm(Compare.CMP, t2, 0), bx(R.LR))
 
 
-def _search(asm: Assembler, places: Sequence[tuple[int, Place]], size: int, refused: Label) -> None:
+def _search(
+    asm: Assembler, places: Sequence[tuple[int, Place]], size: int, scratch: Scratch, refused: Label
+) -> None:
     """Return with LS from the place that holds the address, else go on at `refused` or behind this."""
+    t0, _, t2, t3 = scratch
     if len(places) > _TESTED_IN_TURN:
         middle = len(places) // 2
         above = asm.label()
-        asm.emit(*load_constant(T2, places[middle][1].start), compare(Compare.CMP, T0, T2))
+        asm.emit(*load_constant(t2, places[middle][1].start), compare(Compare.CMP, t0, t2))
         asm.jump_if(Cond.HS, above)
-        _search(asm, places[:middle], size, refused)
+        _search(asm, places[:middle], size, scratch, refused)
         asm.jump(refused)
         asm.bind(above)
-        _search(asm, places[middle:], size, refused)
+        _search(asm, places[middle:], size, scratch, refused)
         return
-    for number, place in sorted(places, key=lambda item: item[0] != STACK_PLACE):  # T3 is free behind it
+    for number, place in sorted(
+        places, key=lambda item: item[0] != STACK_PLACE
+    ):  # its limit is lost behind it
         further = asm.label()
         if number == STACK_PLACE:
-            asm.emit(compare(Compare.CMP, T0, T3))
+            asm.emit(compare(Compare.CMP, t0, t3))
             asm.jump_if(Cond.LO, further)
-            asm.emit(*load_constant(T2, place.end - size), compare(Compare.CMP, T0, T2))
+            asm.emit(*load_constant(t2, place.end - size), compare(Compare.CMP, t0, t2))
         else:
-            asm.emit(*load_constant(T2, place.start), alu(Alu.SUB, T2, T0, T2))
-            asm.emit(*load_constant(T3, place.end - place.start - size), compare(Compare.CMP, T2, T3))
+            asm.emit(*load_constant(t2, place.start), alu(Alu.SUB, t2, t0, t2))
+            asm.emit(*load_constant(t3, place.end - place.start - size), compare(Compare.CMP, t2, t3))
         asm.if_then(Cond.LS, [bx(R.LR)])
         asm.bind(further)

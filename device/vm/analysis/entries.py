@@ -19,7 +19,7 @@ _EXACT: Final = -3
 from _EXACT down are one value each."""
 
 Kinds = tuple[int, ...]
-"""Of r0 to r9, WIDE where nobody reads it; of r10, 0 when it is STACK_TOP."""
+"""Of r0 to r9, WIDE where nobody reads it; of r10, 0 when it is STACK_TOP, or its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,10 @@ class Entry:
     def state(self, frame_size: int, stack_size: int) -> State:
         """As the intervals want it."""
         found = [_bounds(kind) for kind in self.kinds[:FRAME_POINTER]]
-        lowest = STACK_TOP if self.kinds[FRAME_POINTER] == 0 else STACK_TOP - stack_size + frame_size
+        pointer = self.kinds[FRAME_POINTER]
+        if pointer <= _EXACT:
+            return [*found, _bounds(pointer)]
+        lowest = STACK_TOP if pointer == 0 else STACK_TOP - stack_size + frame_size
         return [*found, (lowest, STACK_TOP, STACK_PLACE)]
 
 
@@ -74,6 +77,11 @@ def kinds_at_call(state: State, live: int) -> Kinds:
 def any_kinds(kinds: Kinds) -> Kinds:
     """The same entry, with nothing known of r0 to r9."""
     return (*[WIDE] * FRAME_POINTER, kinds[FRAME_POINTER])
+
+
+def nothing_known(start: int) -> Entry:
+    """The entry at a slot with nothing known of any register."""
+    return Entry(start, (WIDE,) * (FRAME_POINTER + 1))
 
 
 def _kind(low: int, high: int, place: int = NOWHERE) -> int:
