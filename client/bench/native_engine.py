@@ -36,7 +36,7 @@ class TimedMachine(Machine):
 
     def __init__(self, watchdog: Watchdog) -> None:
         super().__init__(watchdog)
-        self._asking = median(-(thread_time() - thread_time()) for _ in range(_ASKED))
+        self._clock_cost = median(-(thread_time() - thread_time()) for _ in range(_ASKED))
         self.seconds = 0.0
         self.rounds = 0
 
@@ -44,7 +44,7 @@ class TimedMachine(Machine):
         """See Machine."""
         start = thread_time()
         stop = super().run(entry, r0, r1, r2, r3, **rest)
-        self.seconds += max(thread_time() - start - self._asking, _LEAST_S)
+        self.seconds += max(thread_time() - start - self._clock_cost, _LEAST_S)
         self.rounds += 1
         return stop
 
