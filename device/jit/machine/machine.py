@@ -90,8 +90,8 @@ class Machine:
         self._thread = get_ident()
         self._watchdog = watchdog
         # A run that ends while the watchdog asks and stops waits for that: a stop never meets the next run.
-        self._asking = Lock()
-        self._asked = False
+        self._looking = Lock()
+        self._looked = False
         self._open = True
         self.running = False
         self._finished = False
@@ -200,7 +200,7 @@ class Machine:
             status = self._start()
         finally:
             self.running = False
-            if self._asked:
+            if self._looked:
                 self._wait_for_watchdog()
         if self._finished:
             if self._told:  # too late
@@ -210,7 +210,7 @@ class Machine:
 
     def _wait_for_watchdog(self) -> None:
         """It looked at `running` before that became false, or after: then it does not stop anything."""
-        with self._asking:
+        with self._looking:
             pass
 
     @property
@@ -278,14 +278,14 @@ class Machine:
 
     def stop_if_due(self) -> None:
         """The watchdog's question; a `should_stop` that raises stops the run, which then raises it."""
-        with self._asking:
-            self._asked = True
+        with self._looking:
+            self._looked = True
             try:
                 if self.running and self._should_stop is not None and self._is_due(self._should_stop):
                     self._told = True
                     self._stop()
             finally:
-                self._asked = False
+                self._looked = False
 
     def _is_due(self, should_stop: Callable[[], bool]) -> bool:
         try:
