@@ -56,7 +56,7 @@ class WatchedMachine(Machine):
         return stop
 
     def _serve(self, service: Service, number: int) -> None:
-        pointer = self.registers()[_SP]
+        pointer = self._core._uc.reg_read(arm_const.UC_ARM_REG_SP)  # noqa: SLF001  # all would take long
         if pointer % 4 or not STACK_BASE <= pointer <= MAILBOX:
             raise Clobbered(f"SP is {pointer:#x} at request {number}")
         service(number)
