@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,14 +110,21 @@ class BlockWriter:
             CALL_HELPER: self._call_helper,
         }
 
-    def write(self, block: Block, state: State, live_out: int, segments: Sequence[Segment]) -> None:
-        """Write the steps of a block, except a jump or test at its end, whose cost is charged here too."""
+    def write(self, block: Block, state: State, live_out: int, segments: Sequence[Segment] | int) -> None:
+        """Write the steps of a block, except a jump or test at its end, whose cost is charged here too.
+
+        In a loop that counts the budget nothing is charged: what was spent before is in place of `segments`.
+        """
         registers = self._registers
         registers.begin(state)
         lives, uses = self._look_ahead(block, live_out)
         registers.uses = list(uses[0])
-        waiting = iter(segments)
-        left = self._charge(next(waiting), block.start, lives[0])
+        if isinstance(segments, int):
+            waiting: Iterator[Segment] = iter(())
+            left = -segments
+        else:
+            waiting = iter(segments)
+            left = self._charge(next(waiting), block.start, lives[0])
         for index, (pc, step) in enumerate(block.steps):
             if step[0] in (BRANCH, JUMP, EXIT):
                 break
@@ -153,11 +160,21 @@ class BlockWriter:
         values = [registers.take(register).exact for register in (0, *self._callees.returned)]
         return f"return {', '.join(['n', *values])}"
 
+    def look(self, block: Block, live_out: int, need: int) -> None:
+        """Look at the budget in front of a block."""
+        live = live_out
+        for _, step in reversed(block.steps):
+            live = before(step, live, self._callees.needs, self._callees.returned_halves)
+        self._look(need, block.start, live)
+
+    def _look(self, need: int, pc: int, live: int) -> None:
+        more = self._lines.use("more", "m.more")
+        self._lines.add(f"if n < {need}: n = {more}(n, {need})", Site(pc, 0, live))
+
     def _charge(self, segment: Segment, pc: int, live: int) -> int:
         """Take a segment's cost off the budget, or leave where it does not suffice."""
         if segment.need:
-            more = self._lines.use("more", "m.more")
-            self._lines.add(f"if n < {segment.need}: n = {more}(n, {segment.need})", Site(pc, 0, live))
+            self._look(segment.need, pc, live)
         if segment.cost:
             self._lines.add(f"n -= {segment.cost}")
         return segment.cost

@@ -169,4 +169,4 @@ _NAMES: Final[dict[str, Any]] = {
 
 def _space() -> dict[str, Any]:
     """What the functions of one program see as globals."""
-    return {**_NAMES, "__builtins__": {"locals": locals}}
+    return {**_NAMES, "__builtins__": {"locals": locals, "range": range}}
