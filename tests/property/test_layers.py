@@ -163,8 +163,8 @@ def test_nothing_of_what_layers_run_is_left_to_another_tier() -> None:
         whole = Layer(name, LAYERS[name].families, watched=True)
         for _, trial in trials(whole, 12 if name == "large" else 60):
             assert runner.check(whole, Trial(trial.case, trial.setups), count) is None
-        counted[name] = machine.returned, count.ends.get("exit", 0)
-        assert machine.returned >= least * count.ends["exit"], counted
+        counted[name] = machine.ended, count.ends.get("exit", 0)
+        assert machine.ended >= least * count.ends["exit"], counted
 
 
 def _function(*body: int) -> bytes:
@@ -212,7 +212,7 @@ def test_code_that_behaves_is_let_pass(machine: WatchedMachine, text: bytes) -> 
     entry = machine.install(text, CODE_BASE).entry
     for _ in range(2):
         assert machine.run(entry, 1, service=lambda _number: None).reason is Reason.RETURNED
-    assert (machine.runs, machine.returned) == (2, 2)
+    assert (machine.begun, machine.ended) == (2, 2)
 
 
 @pytest.mark.parametrize("text", CLOBBERED.values(), ids=CLOBBERED)

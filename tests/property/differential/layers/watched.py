@@ -35,12 +35,15 @@ class Clobbered(Exception):
 
 
 class WatchedMachine(Machine):
-    """A machine that looks at its registers before and behind each run. `runs` of them `returned`."""
+    """A machine that looks at its registers before and behind each run.
+
+    Of the runs that were `begun` so many `ended` with a return.
+    """
 
     def __init__(self, watchdog: Watchdog) -> None:
         super().__init__(watchdog)
-        self.runs = 0
-        self.returned = 0
+        self.begun = 0
+        self.ended = 0
 
     def run(self, entry: int, *words: int, service: Service = no_service, **given: Any) -> Stop:
         """See Machine. Raises Clobbered."""
@@ -48,15 +51,15 @@ class WatchedMachine(Machine):
         self.set_registers(CORE | RUBBISH)
         for number, value in SINGLES.items():
             uc.reg_write(_SINGLE[number], value)
-        self.runs += 1
+        self.begun += 1
         stop = super().run(entry, *words, service=partial(self._serve, service), **given)
         if stop is RETURNED:
-            self.returned += 1
+            self.ended += 1
             self._look()
         return stop
 
     def _serve(self, service: Service, number: int) -> None:
-        pointer = self._core._uc.reg_read(arm_const.UC_ARM_REG_SP)  # noqa: SLF001  # all would take long
+        pointer = self._core._uc.reg_read(arm_const.UC_ARM_REG_SP)
         if pointer % 4 or not STACK_BASE <= pointer <= MAILBOX:
             raise Clobbered(f"SP is {pointer:#x} at request {number}")
         service(number)
