@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from device.vm.analysis.budget import Segment
-from device.vm.analysis.intervals import State, step_over
+from device.vm.analysis.effects import step_over
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block
 from device.vm.analysis.liveness import BOTH, EVERYTHING, SAVED, before
+from device.vm.analysis.values import State
 from device.vm.decode import (
     ALU,
     ATOMIC_FETCH,

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from device.vm.analysis.budget import Segment
-from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block, Unit
 from device.vm.analysis.liveness import EVERYTHING
 from device.vm.analysis.structure import Structure
+from device.vm.analysis.values import State
 from device.vm.interpreter.blocks import BlockWriter
 from device.vm.interpreter.lines import Lines, Site
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from device.vm.analysis.entries import Entry, among, kinds_at_call, kinds_of
 from device.vm.analysis.functions import Functions
-from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import Decode
 from device.vm.analysis.liveness import BOTH
+from device.vm.analysis.values import State
 from device.vm.arithmetic import OPERATIONS
 from device.vm.faults import GuestFault
 from device.vm.interpreter.blocks import Callees
