@@ -6,6 +6,7 @@ import json
 import stat
 from hashlib import sha256
 from pathlib import Path
+from time import time
 from typing import Any
 
 import cbor2
@@ -76,6 +77,16 @@ def test_capabilities_are_signed_only_when_asked_for(home: Path) -> None:
     }
     assert result["capabilities"] == granted
     assert inspect(envelope).to_map()["images"][0]["capabilities"] == granted
+
+
+def test_a_number_from_the_clock(home: Path) -> None:
+    before = int(time())
+    done = client(
+        *("sign", str(HELLO), "--seq", "clock", "--fetch-base", BASE, "--to", str(home)),
+        *("--key", str(home / "old.pem"), "-o", "json"),
+    )
+    number = json.loads(done.stdout)["results"][0]["result"]["sequence_number"]
+    assert before <= number <= int(time())
 
 
 def test_two_keys_while_they_are_being_changed(home: Path) -> None:
