@@ -13,7 +13,7 @@ import pytest
 from device.jit.assembler import Assembler
 from device.jit.encoder import Access, R, access, bx, load_constant, mov, pop, push, svc, to_single
 from device.jit.engine import JitEngine
-from device.jit.layout import CODE_BASE, MAILBOX, REQUEST
+from device.jit.layout import CODE_BASE, MAILBOX, PAGE, REQUEST, STACK_BASE
 from device.jit.stop import Reason
 from device.jit.watchdog import Watchdog
 from device.vm.isa import TABLE, Form, Op, walk
@@ -196,6 +196,12 @@ CLOBBERED = {
     "the stack": _function(push([R.R0, R.R1]), bx(R.LR)),
     "s16": _function(to_single(16, R.R0), bx(R.LR)),
     "s31": _function(to_single(31, R.R0), bx(R.LR)),
+    "the end of the stack": _function(
+        *load_constant(R.R1, STACK_BASE), access(Access.STR, R.R0, R.R1, 0), bx(R.LR)
+    ),
+    "the end of the mailbox": _function(
+        *load_constant(R.R1, MAILBOX), access(Access.STR, R.R0, R.R1, PAGE - 4), bx(R.LR)
+    ),
     "the stack at a request": _asking(mov(R.SP, R.R2)),
 }
 

@@ -3,6 +3,8 @@
 Before each entry all registers that have no meaning there are filled with rubbish, so code that reads what
 it never wrote shows it. Behind a return those that the calling convention (device/jit/layout.py) preserves
 have to be what they were, and SP where it was. At a request SP has to be in the native stack, at a word.
+Of the machine's own pages that may be written to, nothing changes where code has no business: deep in the
+native stack, and far up in the mailbox.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any, Final
 from unicorn import arm_const
 
 from device.jit.engine import JitEngine
-from device.jit.layout import MAILBOX, STACK_BASE
+from device.jit.layout import MAILBOX, PAGE, STACK_BASE, STACK_SIZE
 from device.jit.machine import Machine, Service
 from device.jit.machine.machine import no_service
 from device.jit.processor import Processor
@@ -26,6 +28,9 @@ SINGLES: Final = {number: 0x7FA00000 + number for number in range(32)}
 """All of S0 to S31, bit patterns of signalling NaNs; from S16 on they are the callee's to preserve."""
 PRESERVED: Final = 16
 RUBBISH: Final = {14: 0xBADBAD01}
+_DEEP: Final = slice(0, STACK_SIZE - 4096)
+_FAR: Final = slice(STACK_SIZE + PAGE // 2, STACK_SIZE + PAGE)
+"""Bytes of the native stack and the mailbox that nobody uses: eight frames take less than 1 KiB."""
 _SINGLE: Final = tuple(getattr(arm_const, f"UC_ARM_REG_S{number}") for number in range(32))
 _SP: Final = 13
 
@@ -44,6 +49,10 @@ class WatchedMachine(Machine):
         super().__init__(watchdog)
         self.begun = 0
         self.ended = 0
+        self._own_pages = self._maps[STACK_BASE].data
+        self._untouched = [(part, _pattern(part)) for part in (_DEEP, _FAR)]
+        for part, pattern in self._untouched:
+            self._own_pages[part] = pattern
 
     def run(self, entry: int, *words: int, service: Service = no_service, **given: Any) -> Stop:
         """See Machine. Raises Clobbered."""
@@ -53,6 +62,8 @@ class WatchedMachine(Machine):
             uc.reg_write(_SINGLE[number], value)
         self.begun += 1
         stop = super().run(entry, *words, service=partial(self._serve, service), **given)
+        if any(self._own_pages[part] != pattern for part, pattern in self._untouched):
+            raise Clobbered("the machine's own memory was written to")
         if stop is RETURNED:
             self.ended += 1
             self._look()
@@ -74,6 +85,11 @@ class WatchedMachine(Machine):
         kept = {number: self._core.single(number) for number in SINGLES if number >= PRESERVED}
         if any(SINGLES[number] != value for number, value in kept.items()):
             raise Clobbered(f"VFP registers behind a return: {_hex(kept)}")
+
+
+def _pattern(part: slice) -> bytes:
+    size: int = part.stop - part.start
+    return b"own!" * (size // 4)
 
 
 def _hex(registers: dict[int, int]) -> str:
