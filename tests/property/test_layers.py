@@ -32,7 +32,8 @@ SLICE = {
     "accesses": 500,
     "sequences": 400,
     "calls": 150,
-    "edges": 500,
+    "edges": 400,
+    "strolls": 150,
     "large": 40,
     "budgets": 40,
 }

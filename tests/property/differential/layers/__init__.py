@@ -7,6 +7,7 @@ accesses     one load, store or atomic
 sequences    two or three instructions, few registers
 calls        loops and functions, up to eight deep
 edges        memory on both sides of each end of each region
+strolls      loops over memory, drawn
 large        code beyond the range of branches and literals
 budgets      loops under every budget there is for them
 watched      the JIT between sentinels: what compiled code has to preserve

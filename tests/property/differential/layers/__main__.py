@@ -37,6 +37,7 @@ def run(orders: list[Order]) -> int:
     for process in processes:
         process.start()
     counts: dict[str, Count] = {}
+    worked = 0.0
     running, found = len(processes), list[str]()
     while running:
         try:
@@ -48,18 +49,19 @@ def run(orders: list[Order]) -> int:
         for name, count in word.counts.items():
             counts.setdefault(name, Count()).add(count)
         running -= word.last
+        worked += word.seconds
         if word.found is not None:
             found.append(word.found)
             sys.stdout.write(word.found)
             sys.stdout.flush()
         if monotonic() - shown > SHOWN_EVERY_S:
             shown = monotonic()
-            say(total(counts, shown - begin, len(orders), len(found)))
+            say(total(counts, shown - begin, worked, len(found)))
     for process in processes:
         process.join()
     for name, count in counts.items():
         say(f"layers: {name:10} {told(count)}")
-    say(f"layers: seed {orders[0].seed}, " + total(counts, monotonic() - begin, len(orders), len(found)))
+    say(f"layers: seed {orders[0].seed}, " + total(counts, monotonic() - begin, worked, len(found)))
     return 1 if found else 0
 
 
@@ -70,14 +72,14 @@ def told(count: Count) -> str:
     return f"{count.programs:,} programs{refused}, {count.cases:,} cases, {count.executions:,} runs; {ends}"
 
 
-def total(counts: dict[str, Count], seconds: float, processes: int, found: int) -> str:
-    """All layers in one line, with the rate."""
+def total(counts: dict[str, Count], seconds: float, worked: float, found: int) -> str:
+    """All layers in one line, with the rates."""
     everything = Count()
     for count in counts.values():
         everything.add(count)
-    rate = everything.programs / max(seconds, 1e-9)
-    head = f"{rate:,.0f} programs/s on {processes} processes in {seconds:,.0f} s, {found} differences"
-    return f"{head}; {told(everything)}"
+    programs = everything.programs
+    rates = f"{programs / max(seconds, 1e-9):,.0f} programs/s, {programs / max(worked, 1e-9):,.0f} of processor time"
+    return f"{rates}, in {seconds:,.0f} s, {found} differences; {told(everything)}"
 
 
 def say(text: str) -> None:

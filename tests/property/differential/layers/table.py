@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tests.property.differential.layers import accesses, budgets, calls, edges, large, sequences, single
-from tests.property.differential.layers.trial import Layer
+from tests.property.differential.layers.strolls import stroll
+from tests.property.differential.layers.trial import Drawn, Layer
+
+STROLLS: Final = 80_000
 
 
 def layers(seed: str) -> dict[str, Layer]:
@@ -14,6 +19,7 @@ def layers(seed: str) -> dict[str, Layer]:
         Layer("sequences", sequences.families(seed)),
         Layer("calls", calls.families(seed), watched=True),
         Layer("edges", edges.FAMILIES),
+        Layer("strolls", (Drawn(stroll, STROLLS, seed),)),
         Layer("large", large.families(seed), watched=True),
         Layer("budgets", budgets.FAMILIES),
     )

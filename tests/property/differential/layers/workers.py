@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import parent_process
 from multiprocessing.queues import Queue
+from time import process_time
 from traceback import format_exc
 
 from tests.property.differential.found import describe_small
@@ -48,9 +49,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a process says: what it did since it last spoke, and what it found."""
+    """What a process says: what it did since it last spoke, in so much processor time, and what it found."""
 
     counts: Mapping[str, Count]
+    seconds: float
     found: str | None = None
     last: bool = False
 
@@ -59,7 +61,7 @@ def work(order: Order, words: Queue[Word]) -> None:
     """One process, to its end."""
     chosen = [layer for name, layer in layers(order.seed).items() if name in order.names]
     engines = factories()
-    runner, counts, left = Runner(engines), dict[str, Count](), order.most
+    runner, counts, left, begin = Runner(engines), dict[str, Count](), order.most, process_time()
     for done, (layer, number) in enumerate(order.numbers(chosen), 1):
         found = None
         try:
@@ -71,11 +73,11 @@ def work(order: Order, words: Queue[Word]) -> None:
             found = f"; seed {order.seed}, layer {layer.name}, trial {number}\n{format_exc()}"
         left -= found is not None
         if found is not None or done % BATCH == 0:
-            words.put(Word(counts, found))
-            counts = {}
+            words.put(Word(counts, process_time() - begin, found))
+            counts, begin = {}, process_time()
         if left <= 0:
             break
-    words.put(Word(counts, last=True))
+    words.put(Word(counts, process_time() - begin, last=True))
 
 
 def _place(chosen: Iterable[Layer], number: int) -> tuple[Layer, int]:
