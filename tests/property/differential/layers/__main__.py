@@ -77,9 +77,9 @@ def total(counts: dict[str, Count], seconds: float, worked: float, found: int) -
     everything = Count()
     for count in counts.values():
         everything.add(count)
-    programs = everything.programs
-    rates = f"{programs / max(seconds, 1e-9):,.0f} programs/s, {programs / max(worked, 1e-9):,.0f} of processor time"
-    return f"{rates}, in {seconds:,.0f} s, {found} differences; {told(everything)}"
+    rate, own = (everything.programs / max(time, 1e-9) for time in (seconds, worked))
+    rates = f"{rate:,.0f} programs/s, {own:,.0f} in a second of processor time"
+    return f"{rates}, {seconds:,.0f} s, {found} differences; {told(everything)}"
 
 
 def say(text: str) -> None:
