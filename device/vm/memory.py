@@ -47,6 +47,9 @@ STACK_PLACE: Final = WINDOWS.index(_STACK_WINDOW)
 CONTEXT_PLACE: Final = WINDOWS.index(CONTEXT_BASE)
 
 
+Buffer = bytearray | memoryview
+
+
 def window_of(address: int) -> int:
     """The number of the place that an address lies in, or -1."""
     return bisect_right(WINDOWS, address) - 1 if address < MAP_END else -1
@@ -69,7 +72,7 @@ class Region:
 
     __slots__ = ("base", "data", "end", "name", "origin", "writable")
 
-    def __init__(self, name: str, base: int, data: bytearray | memoryview, *, writable: bool) -> None:
+    def __init__(self, name: str, base: int, data: Buffer, *, writable: bool) -> None:
         self.name = name
         self.base = base
         self.origin = base
@@ -227,7 +230,7 @@ _SCAN: Final = 4096
 """Bytes of a view that are looked at together: first few, as most strings are short."""
 
 
-def _find_nul(data: bytearray | memoryview, start: int, end: int) -> int:
+def _find_nul(data: Buffer, start: int, end: int) -> int:
     """The distance from `start` to the first NUL before `end`, -1 when there is none."""
     if isinstance(data, bytearray):
         found = data.find(0, start, end)

@@ -37,6 +37,7 @@ class Gate:
         self._warned: set[str] = set()
 
     def __call__(self, number: int, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
+        """Call a helper."""
         return (self._bound.get(number) or self.bound(number))(r1, r2, r3, r4, r5)
 
     def bound(self, number: int) -> BoundHelper:

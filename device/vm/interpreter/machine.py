@@ -13,6 +13,7 @@ from device.vm.memory import (
     STACK_PLACE,
     STACK_TOP,
     WINDOWS,
+    Buffer,
     GuestMemory,
     Region,
     window_of,
@@ -21,8 +22,6 @@ from device.vm.program import Run
 
 Frame = tuple[int, list[int]]
 """Where a caller goes on, and its r6 to r10."""
-
-Buffer = bytearray | memoryview
 
 SHARE: Final = 200_000
 """Instructions that translated code is handed at once; between two shares the run's control is looked at."""
