@@ -58,3 +58,30 @@ def observed(engine: InterpreterEngine | SwitchEngine, source: str, budget: int)
     outcome = engine.run(linked, Run(memory, call_helper=helper, budget=budget, r1=CONTEXT_BASE, r2=5))
     fault = outcome.fault and (outcome.fault.code, outcome.fault.pc, outcome.fault.address)
     return outcome.r0, outcome.instructions, fault, bytes(context), calls
+
+
+CALLS = {
+    "a leaf": "mov r1, 5\nmov r3, 7\ncall local leaf\nadd r0, r3\nexit\nleaf: mov r0, r1\nadd r0, 1\nexit",
+    "what a leaf does to arguments": "mov r1, 5\nmov r3, 7\ncall local leaf\nadd r0, r3\nadd r0, r1\nexit\n"
+    "leaf: mov r0, r1\nadd r3, r0\nmov r1, 9\nexit",
+    "a load in front": "ldxb r1, [r1]\ncall local leaf\nexit\nleaf: mov r0, r1\nadd r0, 1\nexit",
+    "a bad load in front": "ldxb r1, [r1 + 9]\nmov r2, 1\ncall local leaf\nexit\nleaf: mov r0, r1\nexit",
+    "a load behind": "mov r2, r1\ncall local leaf\nldxb r3, [r2 + 4]\nadd r0, r3\nldxb r3, [r2 + 5]\nexit\n"
+    "leaf: mov r0, 3\nexit",
+    "two leaves": "mov r1, 5\ncall local leaf\nmov r6, r0\ncall local leaf\nadd r0, r6\nexit\n"
+    "leaf: mov r0, r1\nexit",
+    "a leaf that writes what is kept": "mov r6, 5\ncall local leaf\nadd r0, r6\nexit\n"
+    "leaf: mov r6, 9\nmov r0, r6\nexit",
+    "a leaf that knows its frame": "call local leaf\nexit\nleaf: mov r0, r10\nexit",
+    "a leaf at every depth": "mov r6, 0\ncall local down\nexit\ndown: add r6, 1\ncall local leaf\n"
+    "jgt r0, 40, out\nmov r1, r6\ncall local down\nout: exit\nleaf: mov r0, r6\nexit",
+    "a leaf in a loop": "again: mov r1, r0\ncall local leaf\njlt r0, 40, again\nexit\n"
+    "leaf: mov r0, r1\nadd r0, 3\nexit",
+}
+
+
+@pytest.mark.parametrize("source", CALLS.values(), ids=CALLS)
+def test_calls_for_every_budget(source: str) -> None:
+    engine = InterpreterEngine(hot_after=0, background=False)
+    for budget in (*range(60), 20_000):
+        assert observed(engine, source, budget) == observed(SwitchEngine(), source, budget), budget

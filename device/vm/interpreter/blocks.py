@@ -40,6 +40,7 @@ from device.vm.interpreter.expressions import (
     operate,
     reorder,
 )
+from device.vm.interpreter.inlining import ENTERING
 from device.vm.interpreter.lines import Kind, Lines, Site
 from device.vm.interpreter.pending import MANY, Pending
 from device.vm.interpreter.texts import Text, cut, number, variable
@@ -103,6 +104,7 @@ class BlockWriter:
         self._frames = frames
         self._data_base = data_base
         self._live_behind = 0
+        self._framed = False
         self._steps: Mapping[int, Callable[[Step, Site], dict[int, Text]]] = {
             ALU: self._alu,
             LOAD: self._load,
@@ -118,6 +120,7 @@ class BlockWriter:
         """
         registers = self._registers
         registers.begin(state)
+        self._framed = False
         lives, uses = self._look_ahead(block, live_out)
         registers.uses = list(uses[0])
         if isinstance(segments, int):
@@ -127,11 +130,13 @@ class BlockWriter:
             waiting = iter(segments)
             left = self._charge(next(waiting), block.start, lives[0])
         for index, (pc, step) in enumerate(block.steps):
-            if step[0] in (BRANCH, JUMP, EXIT):
-                break
             site = Site(pc, left, lives[index])
-            self._live_behind = lives[index + 1]
             left -= 1
+            if step[0] in (BRANCH, JUMP, EXIT):
+                if step is ENTERING:
+                    self._need_frame(site)
+                continue
+            self._live_behind = lives[index + 1]
             if step[0] == CALL_LOCAL:
                 self._call_local(step, site)
                 left = self._charge(next(waiting), pc + 1, lives[index + 1])
@@ -332,15 +337,24 @@ class BlockWriter:
         registers.add(f"r0 = {call}({step[7]}, {arguments}) & {MASK64}", site)
         return {}
 
-    def _call_local(self, step: Step, site: Site) -> None:
-        """A callee's frame lies below ours and is accessible while it runs."""
-        registers, lines, target = self._registers, self._lines, step[6]
+    def _need_frame(self, site: Site) -> Text:
+        """Leave it to the exact tier to call something in the deepest frame, once a block; what r10 is."""
+        registers, lines = self._registers, self._lines
         registers.write_load()
         pointer = registers.value(FRAME_POINTER)
+        if self._framed:
+            return pointer
+        self._framed = True
         if not pointer.is_constant:
             lines.add(f"if r10 == {self._frames.deepest}: raise Elsewhere", registers.noted(site))
         elif pointer.low == self._frames.deepest:
             lines.add("raise Elsewhere", registers.noted(site))
+        return pointer
+
+    def _call_local(self, step: Step, site: Site) -> None:
+        """A callee's frame lies below ours and is accessible while it runs."""
+        registers, lines, target = self._registers, self._lines, step[6]
+        pointer = self._need_frame(site)
         name = self._callees.name(target, registers.state)
         registers.write_out(self._live_behind & SAVED)
         arguments = ["n", "m", f"{pointer.text} - {self._frames.size}"]
