@@ -98,8 +98,7 @@ def test_what_is_dead_changes_nothing(first: int) -> None:
         values = [source.choice(VALUES) for _ in range(10)]
         text = text_of(source, values)
         unit = unit_of(text, PREAMBLE)
-        ends = liveness.solve(unit, no_calls, 0)
-        live = liveness.entering(unit, ends, no_calls, 0)
+        live = liveness.solve(unit, no_calls, 0).starts[0]
         other = [
             value ^ (0 if live & liveness.LOW[r] else source.getrandbits(32))
             ^ (0 if live & liveness.HIGH[r] else source.getrandbits(32) << 32)

@@ -29,15 +29,20 @@ _LOUD: Final = frozenset({LOAD, LOAD_SIGNED, STORE, ATOMIC, ATOMIC_FETCH, COMPAR
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is known of a unit wherever it is entered: its shape, and the halves live behind each block.
+    """What is known of a unit wherever it is entered.
 
-    `entering` are the halves live where it begins.
+    Its shape, and the halves that are live behind each block and, `starts`, before it.
     """
 
     unit: Unit
     shape: Structure
     live: Sequence[int]
-    entering: int
+    starts: Sequence[int]
+
+    @property
+    def entering(self) -> int:
+        """The halves live where it begins."""
+        return self.starts[0]
 
 
 class Functions:
@@ -94,26 +99,23 @@ class Functions:
         PERIODIC_WAKEUP is such a place: it renews the budget, and others may change .data meanwhile.
         """
         step = self._decode_step(pc)
-        case, target = step[0], step[6]
-        if case == CALL_LOCAL and (not 0 <= target < self._slots or target in self._refused):
+        case = step[0]
+        if case == CALL_LOCAL and (not 0 <= step[6] < self._slots or step[6] in self._refused):
             raise GuestFault(FaultCode.ILLEGAL_CALL, "a call that is not translated")
         if case == CALL_HELPER and step[7] == PERIODIC_WAKEUP:
             raise GuestFault(FaultCode.ILLEGAL_CALL, "a helper that is not called from here")
         return step
 
     def _part(self, unit: Unit) -> Part:
-        ends = liveness.solve(unit, self.needs.__getitem__, self.returned_halves)
-        entering = liveness.entering(unit, ends, self.needs.__getitem__, self.returned_halves)
-        return Part(unit, shape(unit.blocks), ends, entering)
+        live = liveness.solve(unit, self.needs.__getitem__, self.returned_halves)
+        return Part(unit, shape(unit.blocks), live.ends, live.starts)
 
     def _find_entries(self) -> dict[int, int]:
         entries: dict[int, int] = {}
         for part in self._parts.values():
             for number in {0, *part.shape.headers}:
-                block, live = part.unit.blocks[number], part.live[number]
-                for _, step in reversed(block.steps):
-                    live = liveness.before(step, live, self.needs.__getitem__, self.returned_halves)
-                entries[block.start] = entries.get(block.start, 0) | live
+                start = part.unit.blocks[number].start
+                entries[start] = entries.get(start, 0) | part.starts[number]
         return entries
 
 

@@ -31,6 +31,8 @@ Decode = Callable[[int], Step]
 _EXTENSIONS: Final = {Sem.RSH: (Sem.MOV, 32), Sem.ARSH: (Sem.MOVSX32, 64)}
 """What a shift to the left by 32 and this shift back are together, and its width."""
 
+_LSH: Final = Sem.LSH
+_JUMPS: Final = frozenset({BRANCH, JUMP})
 _WIDE: Final = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
 """Cases that take two slots."""
 
@@ -99,47 +101,41 @@ def _scan(decode: Decode, slots: int, start: int) -> tuple[dict[int, Block], set
         if pc in seen:
             continue
         run = runs[pc] = Block(pc)
-        while pc not in seen and len(run.steps) <= UNIT_LIMIT:
+        steps = run.steps
+        while pc not in seen and len(steps) <= UNIT_LIMIT:
             seen.add(pc)
-            if not _append(run, decode, slots, pc):
+            step = _step_at(decode, slots, pc)
+            if step is None:
+                run.end, run.leave = LEAVE, pc
                 break
-            case, _, _, _, _, _, target, _, _ = run.steps[-1][1]
-            pc = run.next
-            if case not in (BRANCH, JUMP):
-                continue
-            if case == JUMP:
-                pc = run.next = target
-                run.end = GO
-            else:
-                run.end, run.taken = TEST, target
-                leaders.add(target)
-                work.append(target)
-            leaders.add(pc)
-            work.append(pc)
-            break
+            steps.append((pc, step))
+            case, _, _, _, _, _, target, _, _ = step
+            if case == EXIT:
+                run.end = RETURN
+                break
+            pc += 2 if case in _WIDE else 1
+            if case in _JUMPS:
+                run.end, run.next, run.taken = (TEST, pc, target) if case == BRANCH else (GO, target, -1)
+                targets = (target, pc) if case == BRANCH else (target,)
+                leaders.update(targets)
+                work.extend(targets)
+                break
         else:
-            leaders.add(pc)  # the run has come to code that was seen: that is where it goes on
-        total += len(run.steps)
+            run.end, run.next = FALL, pc  # the run has come to code that was seen: that is where it goes on
+            leaders.add(pc)
+        total += len(steps)
     return runs, leaders
 
 
-def _append(run: Block, decode: Decode, slots: int, pc: int) -> bool:
-    """Add the step at `pc`; whether the run may go on behind it, at `run.next`."""
+def _step_at(decode: Decode, slots: int, pc: int) -> Step | None:
+    """The step at `pc`; None where the exact engine has to go on."""
+    if not 0 <= pc < slots:
+        return None
     try:
-        if not 0 <= pc < slots:
-            raise IndexError(pc)
         step = decode(pc)
-        if step[0] in (BRANCH, JUMP) and not 0 <= step[6] < slots:
-            raise IndexError(step[6])
-    except (GuestFault, IndexError):
-        run.end, run.leave = LEAVE, pc
-        return False
-    run.steps.append((pc, step))
-    if step[0] == EXIT:
-        run.end = RETURN
-        return False
-    run.end, run.next = FALL, pc + (2 if step[0] in _WIDE else 1)
-    return True
+    except GuestFault:
+        return None
+    return None if step[0] in _JUMPS and not 0 <= step[6] < slots else step
 
 
 def _split(runs: dict[int, Block], leaders: set[int]) -> dict[int, Block]:
@@ -166,21 +162,22 @@ def _split(runs: dict[int, Block], leaders: set[int]) -> dict[int, Block]:
 
 def _join_shifts(steps: list[tuple[int, Step]]) -> Iterator[int]:
     """Replace shifts by 32 to the left and back, which only extend, by a move; yields the middle slots."""
-    for index in range(len(steps) - 1):
-        (first_pc, first), (second_pc, second) = steps[index], steps[index + 1]
-        register = first[4]
-        if not (_is_shift(first, Sem.LSH, register) and first_pc + 1 == second_pc):
+    for index, (first_pc, first) in enumerate(steps[:-1]):
+        if first[1] is not _LSH or not _is_whole_shift(first):
             continue
-        for sem, (move, width) in _EXTENSIONS.items():
-            if _is_shift(second, sem, register):
-                steps[index] = first_pc, _move(Sem.MOV, 64, register)
-                steps[index + 1] = second_pc, _move(move, width, register)
-                yield second_pc
+        second_pc, second = steps[index + 1]
+        register, extension = first[4], _EXTENSIONS.get(second[1])
+        adjacent = first_pc + 1 == second_pc and second[4] == register
+        if extension is not None and adjacent and _is_whole_shift(second):
+            steps[index] = first_pc, _move(Sem.MOV, 64, register)
+            steps[index + 1] = second_pc, _move(*extension, register)
+            yield second_pc
 
 
-def _is_shift(step: Step, sem: Sem, register: int) -> bool:
-    """Whether the step shifts the whole register by 32."""
-    return step[:3] == (ALU, sem, 64) and step[4] == register and step[7] == 32 and not step[8]
+def _is_whole_shift(step: Step) -> bool:
+    """Whether the step, a shift, moves one half of its register to where the other one is."""
+    _, _, width, _, _, _, _, imm, from_register = step
+    return width == 64 and imm == 32 and not from_register
 
 
 def _move(sem: Sem, width: int, register: int) -> Step:

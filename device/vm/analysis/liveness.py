@@ -7,8 +7,8 @@ needs no carry into it. r10 is never written and is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from device.vm.analysis.lift import Block, Unit
 from device.vm.decode import (
@@ -127,44 +127,51 @@ def _shifted(sem: Sem, full: bool, high: bool, dst: int, src: int, imm: int) -> 
     return HIGH[dst] if count >= _HALF else BOTH[dst]
 
 
-def solve(unit: Unit, needs_of: CallNeeds, returned: int) -> list[int]:
-    """What is live at the end of every block of a unit; everything, where the exact engine takes over."""
+class Live(NamedTuple):
+    """The halves that are live at the start and at the end of each block."""
+
+    starts: list[int]
+    ends: list[int]
+
+
+def solve(unit: Unit, needs_of: CallNeeds, returned: int) -> Live:
+    """What is live around every block of a unit; everything, where the exact engine takes over."""
     blocks = unit.blocks
-    starts = [0] * len(blocks)
-    ends = [0] * len(blocks)
+    starts, ends = [0] * len(blocks), [0] * len(blocks)
+    writes = [EVERYTHING] * len(blocks)  # until a block has been walked through
     work = list(range(len(blocks)))
     queued = bytearray(b"\1" * len(blocks))
     while work:
         number = work.pop()
         queued[number] = 0
-        block = blocks[number]
-        live = ends[number] = _behind(block, starts)
-        for _, step in reversed(block.steps):
-            live = before(step, live, needs_of, returned)
+        block, live = blocks[number], EVERYTHING
+        if block.leave < 0:
+            live = 0
+            for target in block.successors():
+                live |= starts[target]
+        more = live & ~ends[number]
+        ends[number] = live
+        if more & writes[number] or writes[number] == EVERYTHING:
+            live, writes[number] = _through(block, live, needs_of, returned)
+        else:
+            live = starts[number] | more
         if live != starts[number]:
             starts[number] = live
             for source in block.before:
                 if not queued[source]:
                     queued[source] = 1
                     work.append(source)
-    return ends
+    return Live(starts, ends)
 
 
-def _behind(block: Block, starts: list[int]) -> int:
-    if block.leave >= 0:
-        return EVERYTHING
-    live = 0
-    for target in block.successors():
-        live |= starts[target]
-    return live
-
-
-def entering(unit: Unit, ends: Sequence[int], needs_of: CallNeeds, returned: int) -> int:
-    """What is live where the unit begins."""
-    live = ends[0]
-    for _, step in reversed(unit.blocks[0].steps):
-        live = before(step, live, needs_of, returned)
-    return live
+def _through(block: Block, live: int, needs_of: CallNeeds, returned: int) -> tuple[int, int]:
+    """What is live where a block begins, and the halves that it writes: all others pass through it."""
+    writes = 0
+    for _, step in reversed(block.steps):
+        written, read = effect(step, live, needs_of, returned)
+        writes |= written
+        live = live & ~written | read
+    return live, writes
 
 
 def around_calls(units: Mapping[int, Unit]) -> tuple[dict[int, int], int]:
@@ -183,9 +190,9 @@ def around_calls(units: Mapping[int, Unit]) -> tuple[dict[int, int], int]:
     while changed:
         changed = False
         for start, unit in units.items():
-            ends = solve(unit, needs.__getitem__, returned)
-            entered = entering(unit, ends, needs.__getitem__, returned)
-            behind = _behind_calls(unit, ends, needs.__getitem__, returned) & ARGUMENTS
+            live = solve(unit, needs.__getitem__, returned)
+            entered = live.starts[0]
+            behind = _behind_calls(unit, live.ends, needs.__getitem__, returned) & ARGUMENTS
             if entered != needs[start] or behind | returned != returned:
                 needs[start] = entered
                 returned |= behind
