@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from client.attack.drafts import DRAFTS
 from client.attack.images import EXCHANGED, PROGRAMS
 from client.attack.insiders import COMMANDS, COMPONENTS, LIMITS, STATE
 from client.attack.outsiders import ENCODINGS, REQUESTS, SIGNATURES
@@ -20,6 +21,7 @@ CHAPTERS: Final[dict[str, tuple[Attack, ...]]] = {
     "Signed: commands": COMMANDS,
     "Signed: beyond the limits": LIMITS,
     "Signed: programs that may not run": PROGRAMS,
+    "In the current draft's format": DRAFTS,
 }
 
 _HEAD: Final = "| attack | what it tries | must be refused as |"

@@ -56,7 +56,8 @@ class Verdict:
     @property
     def held(self) -> bool:
         """Whether the device did what it must."""
-        return self.answer == self.attack.expected and self.unchanged
+        elsewhere = self.attack.draft and self.answer == Refusal.FORMAT.name
+        return (self.answer == self.attack.expected or elsewhere) and self.unchanged
 
     @property
     def breach(self) -> Breach | None:

@@ -34,7 +34,8 @@ class Throw:
 class Attack:
     """What is tried, and the refusal that it must meet: a class of suit.md section 10, or a CoAP code.
 
-    `brief` ones make the selection that the demonstration shows.
+    `brief` ones make the selection that the demonstration shows. One in the format of the current `draft` may
+    as well meet FORMAT, where a device does not take that.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Attack:
     expected: str
     make: Callable[[Workshop], Throw]
     brief: bool = False
+    draft: bool = False
 
 
 @dataclass(slots=True)

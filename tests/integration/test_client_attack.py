@@ -13,6 +13,7 @@ from client.attack.workshop import Attack, Throw
 from client.connection import Connection
 from client.directory import Target
 from client.sequence import Recipient, survey
+from device.node import NodeLimits
 from device.suit.keys import load_private
 from device.suit.refusals import Refusal
 from tests.device_bench import SEVEN, example
@@ -81,6 +82,16 @@ def test_the_verb(tmp_path: Path, no_rate: None) -> None:
         assert "ROLLBACK" in shown.stdout
         assert "1 of 1 attacks were refused as they must be" in shown.stderr
         live.results("attack", "--only", "nonsense", "-d", "otter", code=2)
+
+
+def test_a_device_that_takes_one_format_refuses_the_other_as_such(tmp_path: Path, no_rate: None) -> None:
+    with LiveFleet(tmp_path) as live:
+        live.add("otter", limits=NodeLimits(profiles=("riot",)))
+        drafts = [attack for attack in ATTACKS if attack.draft]
+        only = [word for attack in drafts for word in ("--only", attack.name)]
+        results = live.results("attack", *only, "-d", "otter")
+        assert [entry["result"]["answer"] for entry in results] == ["FORMAT"] * len(drafts)
+        assert all(entry["result"]["held"] for entry in results)
 
 
 def test_names_are_unique_and_expectations_exist() -> None:
