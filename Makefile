@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PLOTS  := $(VENV)/.plots
 
-.PHONY: install demo test check lint types test-docker coverage nightly fuzz soak bench keys clean
+.PHONY: install demo test check lint types test-docker coverage nightly fuzz layers soak bench keys clean
 
 install: $(STAMP)
 
@@ -58,6 +58,14 @@ fuzz: $(STAMP)
 RATE := 200
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) --rate $(RATE)
+
+# The same layer by layer: every opcode, operand form, aliasing and corner value; sequences; loops and calls; the
+# ends of regions; large code; every budget. All there is, more than a million programs (about two hours of one
+# core), or so many of them: make layers PROGRAMS=100000 PROCESSES=2
+PROGRAMS := 0
+PROCESSES := 1
+layers: $(STAMP)
+	$(BIN)/python -m tests.property.differential.layers --programs $(PROGRAMS) --processes $(PROCESSES)
 
 # The evaluation, on this machine: tables, and JSON and plots in benchmarks/results. `client bench SECTION --quick`
 # for less.

@@ -19,7 +19,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "dump": ("local", "Take a program apart: sections, functions, disassembly."),
     "package": ("packaging", "Write a program in another layout, or read one back."),
     "run": ("local", "Run a program on this machine, without a device."),
-    "keygen": ("signing", "Make a key pair to sign updates with."),
+    "keygen": ("keys", "Make a key pair to sign updates with."),
     "sign": ("signing", "Sign a manifest for an image, into files."),
     "inspect": ("inspecting", "Make a signed manifest readable, and say what is wrong with it."),
     "publish": ("signing", "Sign, and put image and manifest onto the file server."),

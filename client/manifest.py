@@ -1,13 +1,9 @@
-"""A signed manifest and the names it goes by (suit.md section 7).
-
-The publisher is its own first device: what it emits is verified and planned with the target's identity and
-limits before anybody else sees it.
-"""
+"""A signed manifest and the names it goes by (suit.md section 7)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
 
@@ -15,12 +11,10 @@ import cbor2
 
 from client.image import Packaged
 from client.keys import Signer
-from client.terms import Terms, usual_maximum
-from device.api import DeviceInfo
+from client.terms import Terms
 from device.errors import ConfigError
-from device.suit import build, plan
-from device.suit import envelope as envelopes
-from device.suit.identity import VENDOR_ID, Identity, class_id
+from device.suit import build, wire
+from device.suit.capabilities import Capabilities
 
 MAX_SEQUENCE: Final = 2**32 - 1
 
@@ -33,6 +27,7 @@ class SignedImage:
     image: bytes
     digest: bytes
     name: str
+    capabilities: Capabilities
 
     def to_map(self) -> dict[str, Any]:
         """What JSON shows."""
@@ -42,12 +37,17 @@ class SignedImage:
             "digest": self.digest.hex(),
             "tag": self.digest.hex()[:8],
             "size": len(self.image),
+            "capabilities": _shown(self.capabilities),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """An image with the manifest that lets it into one slot of one board; `also` are further images of it."""
+    """An image with the manifest that lets it into one slot of one board; `also` are further images of it.
+
+    `image_url` is where the device has the image from, as it was signed; `capabilities` are those of the
+    first, `terms` what all were signed under.
+    """
 
     slot: int
     sequence_number: int
@@ -56,25 +56,29 @@ class Signed:
     image: bytes
     digest: bytes
     image_name: str
+    image_url: str
     manifest_name: str
     envelope: bytes
     terms: Terms = field(default_factory=Terms)
+    capabilities: Capabilities = field(default_factory=Capabilities)
     also: tuple[SignedImage, ...] = ()
 
     @property
     def files(self) -> dict[str, bytes]:
-        """All images by their names."""
+        """The images that a device fetches, by their names; none when they are in the envelope."""
+        if self.terms.integrate:
+            return {}
         return {self.image_name: self.image, **{one.name: one.image for one in self.also}}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all images."""
+        return len(self.image) + sum(len(one.image) for one in self.also)
 
     @property
     def digests(self) -> dict[int, bytes]:
         """What each slot that it writes has to hold afterwards."""
         return {self.slot: self.digest, **{one.slot: one.digest for one in self.also}}
-
-    @property
-    def image_url(self) -> str:
-        """Where the device fetches the image; it is part of what is signed."""
-        return f"{self.fetch_base}/{self.image_name}"
 
     @property
     def manifest_url(self) -> str:
@@ -106,7 +110,7 @@ class Signed:
             "manifest_url": self.manifest_url,
             "manifest_size": len(self.envelope),
             "suit": self.terms.suit,
-            "capabilities": self.terms.capabilities.to_map() if self.terms.capabilities.given else None,
+            "capabilities": _shown(self.capabilities),
             "also": [one.to_map() for one in self.also],
         }
 
@@ -125,29 +129,35 @@ def sign(
 ) -> Signed:
     """Sign an image for one slot of one board, and others for others. `uri` stands in for its usual URL.
 
-    The capabilities of `terms` are granted to all of them.
-
-    Raises ConfigError for a number that no manifest can hold.
+    Raises ConfigError for a number that no manifest can hold, and for terms that fit no program.
     """
     check_sequence(sequence_number)
     terms = terms or Terms()
-    named = [
-        SignedImage(number, one.image, one.digest, f"program-{number}-{sequence_number}-{one.tag}.bin")
+    first, *further = [
+        SignedImage(
+            number,
+            one.image,
+            one.digest,
+            f"program-{number}-{sequence_number}-{one.tag}.bin",
+            _granted(terms, number, one),
+        )
         for number, one in ((slot, packaged), *also)
     ]
-    image_name = named[0].name
+    _require_programs(terms, {slot, *(one.slot for one in further)}, uri)
+    url = uri or _uri(fetch_base, first.name, terms)
     description = build.Description(
         board=board,
         slot=slot,
         sequence_number=sequence_number,
-        uri=uri or f"{fetch_base}/{image_name}",
-        image=packaged.image,
-        capabilities=terms.capabilities,
+        uri=url,
+        image=first.image,
+        capabilities=first.capabilities,
         profile=terms.wire,
         further=tuple(
-            build.Image(one.slot, f"{fetch_base}/{one.name}", one.image, terms.capabilities)
-            for one in named[1:]
+            build.Image(one.slot, _uri(fetch_base, one.name, terms), one.image, one.capabilities)
+            for one in further
         ),
+        severed=terms.sever,
     )
     manifest = build.build_manifest(description)
     digest = sha256(cbor2.dumps(manifest)).hexdigest()
@@ -156,14 +166,44 @@ def sign(
         sequence_number=sequence_number,
         board=board,
         fetch_base=fetch_base,
-        image=packaged.image,
-        digest=packaged.digest,
-        image_name=image_name,
+        image=first.image,
+        digest=first.digest,
+        image_name=first.name,
+        image_url=url,
         manifest_name=f"suit_manifest{slot}-{sequence_number}-{digest[:8]}.signed",
-        envelope=build.sign_manifest(manifest, signer.private_keys, terms.wire),
+        envelope=build.sign_manifest(
+            manifest, signer.private_keys, terms.wire, beside=build.beside(description)
+        ),
         terms=terms,
-        also=tuple(named[1:]),
+        capabilities=first.capabilities,
+        also=tuple(further),
     )
+
+
+def _granted(terms: Terms, slot: int, packaged: Packaged) -> Capabilities:
+    granted = terms.granted(slot)
+    return replace(granted, layout=packaged.program.layout.code) if terms.fix_layout else granted
+
+
+def _uri(fetch_base: str, name: str, terms: Terms) -> str:
+    return f"{wire.INTEGRATED}{name}" if terms.integrate else f"{fetch_base}/{name}"
+
+
+def _require_programs(terms: Terms, slots: Collection[int], uri: str | None) -> None:
+    """Every grant has its program, and what is in the envelope is not also elsewhere."""
+    for slot, _ in terms.for_slots:
+        if slot not in slots:
+            raise ConfigError(
+                f"there is no program for slot {slot}", code="argument", where="--grant", hint="--also"
+            )
+    if terms.integrate and uri is not None:
+        raise ConfigError(
+            "an image in the envelope has no URL", code="argument", where="--uri", hint="leave one out"
+        )
+
+
+def _shown(capabilities: Capabilities) -> dict[str, Any] | None:
+    return capabilities.to_map() if capabilities.given else None
 
 
 def check_sequence(number: int) -> None:
@@ -172,38 +212,3 @@ def check_sequence(number: int) -> None:
         raise ConfigError(
             f"{number} is no sequence number", code="sequence", hint=f"from 1 to {MAX_SEQUENCE}"
         )
-
-
-def planned_state(info: DeviceInfo) -> plan.DeviceState:
-    """What a device says of itself, as far as a plan depends on it.
-
-    Its list of hosts, the maxima of its capabilities and how many components it takes it keeps to itself.
-    """
-    return plan.DeviceState(
-        identity=Identity(info.vendor_id, info.class_id),
-        sequence_number=info.sequence_number,
-        slots=info.slots,
-        slot_size=info.slot_size,
-        allowed_hosts=None,
-        max_components=info.slots,
-        maximum=usual_maximum(*info.profiles[:1], store=2**32 - 1),
-    )
-
-
-def usual_state(board: str) -> plan.DeviceState:
-    """A device of this board as it comes: the limits of suit.md section 5, nothing installed yet."""
-    return plan.DeviceState(
-        identity=Identity(VENDOR_ID, class_id(board)),
-        sequence_number=0,
-        slots=5,
-        slot_size=4096,
-        allowed_hosts=None,
-        max_components=5,
-        maximum=usual_maximum(),
-    )
-
-
-def rehearse(release: Signed, state: plan.DeviceState, signer: Signer) -> None:
-    """Verify and plan a manifest as the device will. Raises SuitError with the class it would refuse with."""
-    for key in signer.public_keys:  # a device may trust any one of them
-        plan.plan(envelopes.verify(release.envelope, [key]), state)

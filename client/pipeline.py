@@ -79,7 +79,10 @@ async def deploy_file(
     steps: list[Step] = []
     recording = replace(publisher, on_step=recorder(steps, publisher.on_step))
     packaged, (targets, known) = await both(_prepare(recording, what, built), _ask(recording, what, watcher))
-    also = [(slot, await _prepare(recording, replace(what, file=file), None)) for slot, file in what.also]
+    also = [
+        (slot, await _prepare(recording, replace(what, file=file, slot=slot), None))
+        for slot, file in what.also
+    ]
     every = [packaged, *(one for _, one in also)]
     keeping = asyncio.create_task(_keep_debug(publisher, what, every, known))
     order = Order(
@@ -127,8 +130,8 @@ async def _prepare(publisher: Publisher, what: Deployment, built: Awaitable[byte
     return prepare(
         what.file,
         what.layout,
-        allowed=terms.capabilities.helpers,
-        profile=terms.profile,
+        allowed=terms.granted(what.slot).helpers,
+        profile=terms.profile(what.slot),
         on_step=publisher.on_step,
         built=content,
     )

@@ -109,7 +109,7 @@ async def _one_update(device: RemoteDevice, release: Signed, how: Pull) -> Updat
         step.detail = url or "posted the manifest itself"
     with timed(how.on_step, "install", name) as step:
         status = await _outcome(device, url, how)
-        slots, size = " ".join(map(str, release.digests)), sum(map(len, release.files.values()))
+        slots, size = " ".join(map(str, release.digests)), release.size
         step.detail, step.size = f"slot{'s' if release.also else ''} {slots}", size
     return status
 

@@ -10,13 +10,15 @@ from client.connection import Connection
 from client.fleet import group
 from client.image import Packaged
 from client.keys import Signer
-from client.manifest import Signed, planned_state, rehearse, sign, usual_state
+from client.manifest import Signed, sign
 from client.publish import publish, publish_alias
+from client.rehearsal import planned_state, rehearse, usual_state
 from client.sequence import Recipient, next_number
 from client.steps import Note, OnStep, ignore_note, ignore_step, timed
 from client.terms import Terms
 from device.api import DeviceInfo
 from device.errors import ConfigError, RemoteError
+from device.suit.install import ENVELOPE
 
 NAME_ATTEMPTS: Final = 20
 
@@ -136,4 +138,9 @@ def _sign(
             rehearse(made, state, publisher.signer)
         step.detail = f"sequence number {number}, board {board}, key {publisher.signer.names}"
         step.size = len(made.envelope)
+    if len(made.envelope) > ENVELOPE:
+        publisher.on_note(
+            f"note: the envelope has {len(made.envelope)} bytes; "
+            f"devices take {ENVELOPE} unless started with a larger --limit envelope"
+        )
     return made

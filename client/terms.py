@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 
 from device.errors import ConfigError
@@ -15,29 +15,41 @@ from device.vm.profiles import PROFILES, UBPF, Profile
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The format, and the capabilities; none are signed unless one is given."""
+    """The format, and the capabilities; none are signed unless one is given.
+
+    `for_slots` replaces single `capabilities` for the program of a slot; with `fix_layout` each program is
+    granted the layout that it has and no other. Where the format has it, `sever` has the install section
+    beside what is signed, and `integrate` the images in the envelope.
+    """
 
     suit: str = RIOT.name
     capabilities: Capabilities = field(default_factory=Capabilities)
+    for_slots: tuple[tuple[int, Capabilities], ...] = ()
+    fix_layout: bool = False
+    sever: bool = False
+    integrate: bool = False
 
     def __post_init__(self) -> None:
         if self.suit not in WIRE_PROFILES:
-            raise ConfigError(
-                f"{self.suit!r} is no format of updates",
-                code="argument",
-                where="--suit",
-                hint=", ".join(WIRE_PROFILES),
-            )
+            raise _refused(f"{self.suit!r} is no format of updates", "--suit", ", ".join(WIRE_PROFILES))
+        for name, asked in (("--sever", self.sever), ("--integrate", self.integrate)):
+            if asked and not self.wire.severable:
+                raise _refused(f"the format {self.suit} has nothing beside its manifest", name, "--suit ietf")
 
     @property
     def wire(self) -> WireProfile:
         """The format's table."""
         return WIRE_PROFILES[self.suit]
 
-    @property
-    def profile(self) -> Profile:
-        """Under whose rules the program is going to run."""
-        return PROFILES.get(self.capabilities.profile or UBPF.name, UBPF)
+    def granted(self, slot: int) -> Capabilities:
+        """What is signed for the program of a slot, but for its layout."""
+        own = dict(self.for_slots).get(slot, Capabilities())
+        given = {one.name: getattr(own, one.name) for one in fields(own)}
+        return replace(self.capabilities, **{name: it for name, it in given.items() if it is not None})
+
+    def profile(self, slot: int) -> Profile:
+        """Under whose rules the program of a slot is going to run."""
+        return PROFILES.get(self.granted(slot).profile or UBPF.name, UBPF)
 
 
 def capabilities_of(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client.commands import loop
+from client.commands.keys import key_options, signer_of
 from client.commands.options import (
     connect,
     device_options,
@@ -16,7 +17,6 @@ from client.commands.options import (
     slot_option,
     timeout_option,
 )
-from client.commands.signing import key_options, signer_of
 from client.escape import escape
 from client.results import Outcome
 from client.text import table

@@ -1,18 +1,16 @@
-"""`keygen`, `sign`, `publish`: keys, and manifests without a deploy."""
+"""`sign` and `publish`: manifests without a deploy."""
 
 from __future__ import annotations
 
-import sys
 import time
-import warnings
-from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from client.commands import loop
+from client.commands.granting import TermsGiven, terms_options
+from client.commands.keys import key_options, signer_of
 from client.commands.options import (
     SLOTS,
     connect,
@@ -23,93 +21,15 @@ from client.commands.options import (
     slot_option,
     timeout_option,
 )
-from client.escape import escape
 from client.results import Outcome
 from client.text import block, size
 from client.ui import Ui
 
 if TYPE_CHECKING:
-    from client.keys import Signer
     from client.manifest import Signed
     from client.release import Order, Publisher
-    from client.terms import Terms
 
 IMAGE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-
-
-def key_options(command: Any) -> Any:
-    """`--key FILE`, `--pass-file FILE`."""
-    command = click.option(
-        "--pass-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="File with the key's pass phrase.  [default: asked for]",
-    )(command)
-    return click.option(
-        "--key",
-        "keys",
-        metavar="FILE",
-        multiple=True,
-        help="Private key to sign with; repeated, each signs.  [MICROBPF_KEY; default: what keygen made]",
-    )(command)
-
-
-@dataclass(frozen=True, slots=True)
-class TermsGiven:
-    """What the command line says of format and capabilities, as text."""
-
-    suit: str
-    helpers: str | None
-    budget: str | None
-    stack: str | None
-    store: str | None
-    no_jit: bool
-    profile: str | None
-
-    def read(self) -> Terms:
-        """The terms. Raises ConfigError for what is none."""
-        from client.arguments import helper_ids, number
-        from client.terms import Terms, capabilities_of
-
-        def given(name: str, text: str | None) -> int | None:
-            return None if text is None else number(text, f"--{name}")
-
-        capabilities = capabilities_of(
-            helpers=helper_ids(self.helpers),
-            budget=given("budget", self.budget),
-            stack=given("stack", self.stack),
-            store=given("store", self.store),
-            profile=self.profile,
-            jit=False if self.no_jit else None,
-        )
-        return Terms(self.suit, capabilities)
-
-
-def terms_options(command: Any) -> Any:
-    """`--suit --helpers --budget --stack --store --no-jit --profile`, as one `terms`."""
-
-    @wraps(command)
-    def packed(*, suit: str, no_jit: bool, **options: Any) -> Any:
-        texts = {name: options.pop(name) for name in ("helpers", "budget", "stack", "store", "profile")}
-        return command(terms=TermsGiven(suit=suit, no_jit=no_jit, **texts), **options)
-
-    made: Any = packed
-    for option in (
-        click.option("--no-jit", is_flag=True, help="Grant: never compile the program."),
-        click.option("--profile", metavar="NAME", help="Grant: run it as ubpf, femto, sming or riot2020 do."),
-        click.option("--store", metavar="N", help="Grant: so many entries in the slot's store."),
-        click.option("--stack", metavar="BYTES", help="Grant: a stack frame of this size."),
-        click.option("--budget", metavar="N", help="Grant: so many instructions a run."),
-        click.option("--helpers", metavar="IDS", help="Grant: only these helpers, such as 0x01,0x13."),
-        click.option(
-            "--suit",
-            type=click.Choice(["riot", "ietf"]),
-            default="riot",
-            show_default=True,
-            help="Format of the manifest: RIOT's, or the current draft's.",
-        ),
-    ):
-        made = option(made)
-    return made
 
 
 def release_options(command: Any) -> Any:
@@ -132,48 +52,6 @@ def release_options(command: Any) -> Any:
         help="Sequence number.  [default: one more than the devices' highest]",
     )(command)
     return slot_option(text="RAM slot it is for.")(command)
-
-
-def signer_of(ui: Ui, keys: tuple[str, ...], pass_file: Path | None) -> Signer:
-    """The keys to sign with; a pass phrase comes from the file, or is asked for on a terminal."""
-    from client.keys import key_path, load_signers, open_to_others, read_passphrase
-
-    passphrase = None if pass_file is None else read_passphrase(pass_file)
-    paths = [key_path(key) for key in keys or (None,)]
-    signer = load_signers(paths, passphrase=passphrase, ask=_ask)
-    for path in open_to_others(signer):
-        ui.note(f"note: others may read the private key {escape(path)}: chmod 600 {escape(path)}")
-    return signer
-
-
-def _ask(path: Path) -> bytes:
-    return ask_passphrase(f"Pass phrase of {path}")
-
-
-def ask_passphrase(text: str, *, confirm: bool = False) -> bytes:
-    """Ask for a pass phrase on the terminal. Raises ConfigError when nobody is there to say it."""
-    from getpass import GetPassWarning
-
-    from device.errors import ConfigError
-
-    nobody = ConfigError(
-        "a pass phrase is needed, and there is no terminal to ask for it",
-        code="passphrase",
-        hint="put it into a file, and name that with --pass-file",
-    )
-    if sys.stdin is None:
-        raise nobody
-    try:
-        with warnings.catch_warnings():
-            # Without a terminal it is read from stdin, which a script may mean.
-            warnings.simplefilter("ignore", GetPassWarning)
-            said: str = click.prompt(text, hide_input=True, confirmation_prompt=confirm, err=True)
-    except click.Abort as ended:
-        # click makes the same of Ctrl-C and of the end of the input.
-        if isinstance(ended.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise nobody from None
-    return said.encode()
 
 
 def also_of(texts: tuple[str, ...], slot: int) -> list[tuple[int, Path]]:
@@ -206,43 +84,6 @@ def sequence_of(text: str | None) -> int | None:
     return value
 
 
-@click.command("keygen", epilog="Example: client keygen --to operator.pem")
-@click.option("--to", metavar="FILE", help="Where to write it.  [MICROBPF_KEY; default: in the user's data]")
-@click.option(
-    "--pass-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Encrypt it with the pass phrase in this file.",
-)
-@click.option("--encrypt", is_flag=True, help="Encrypt it with a pass phrase that is asked for.")
-@click.option(
-    "--type",
-    "kind",
-    type=click.Choice(["ed25519", "p256"]),
-    default="ed25519",
-    show_default=True,
-    help="Kind of key; RIOT takes ed25519 only.",
-)
-@output_options
-@framed
-def keygen_command(ui: Ui, to: str | None, pass_file: Path | None, encrypt: bool, kind: str) -> int:
-    """Make a key pair to sign updates with, in PEM files.
-
-    An existing key is never overwritten.
-    """
-    from client.keys import generate, key_path, read_passphrase
-
-    passphrase = None
-    if pass_file is not None:
-        passphrase = read_passphrase(pass_file)
-    elif encrypt:
-        passphrase = ask_passphrase("Pass phrase", confirm=True)
-    path = key_path(to)
-    public = generate(path, passphrase, kind)
-    ui.note(f"devices trust it once {public.name} lies in their directory of trusted keys: device --keys DIR")
-    result = {"private": str(path), "public": str(public), "type": kind}
-    return ui.finish([Outcome(None, result)], block)
-
-
 @click.command(
     "sign", epilog="Example: client sign prog.o --slot 0 --seq 7 --board native --fetch-base coap://10.0.0.1"
 )
@@ -271,11 +112,11 @@ def sign_command(ui: Ui, file: Path, uri: str | None, to: Path | None, **options
     signed = loop.run(ui, _release(ui, file, uri=uri, **options))
     results = []
     for release, manifest in zip(signed, _places(to, signed), strict=True):
-        image = manifest.parent / release.image_name
         write(manifest, release.envelope)
         for name, content in release.files.items():
             write(manifest.parent / name, content)
-        results.append({**release.to_map(), "manifest_file": str(manifest), "image_file": str(image)})
+        image = str(manifest.parent / release.image_name) if release.files else None
+        results.append({**release.to_map(), "manifest_file": str(manifest), "image_file": image})
     return ui.finish([Outcome(None, result) for result in results], _signed_lines)
 
 
@@ -358,17 +199,23 @@ async def _release(
     from client.image import prepare
     from client.release import Order, Publisher
 
-    number = sequence_of(seq)
+    sequence_number = sequence_of(seq)
     agreed, further = terms.read(), also_of(also, slot)
     signer = signer_of(ui, keys, pass_file)
     packaged, *others = [
-        prepare(one, layout, allowed=agreed.capabilities.helpers, profile=agreed.profile, on_step=ui.step)
-        for one in (file, *(path for _, path in further))
+        prepare(
+            path,
+            layout,
+            allowed=agreed.granted(number).helpers,
+            profile=agreed.profile(number),
+            on_step=ui.step,
+        )
+        for number, path in ((slot, file), *further)
     ]
     order = Order(
         packaged,
         slot=slot,
-        sequence_number=number,
+        sequence_number=sequence_number,
         fetch_base=None if fetch_base is None else base_url(fetch_base),
         uri=uri,
         alias=alias,

@@ -16,16 +16,10 @@ import click
 
 from client.commands import loop
 from client.commands.deploy import deploy_once, deployed_lines
+from client.commands.granting import TermsGiven
+from client.commands.keys import key_options, signer_of
 from client.commands.options import device_options, framed, output_options, timeout_option
-from client.commands.signing import (
-    IMAGE,
-    TermsGiven,
-    also_of,
-    key_options,
-    release_options,
-    sequence_of,
-    signer_of,
-)
+from client.commands.signing import IMAGE, also_of, release_options, sequence_of
 from client.escape import escape
 from client.results import Outcome
 from client.source import build_object

@@ -20,8 +20,8 @@ from device.jit.lowering.memory import Place, checker
 from device.jit.lowering.operands import Scratch
 from device.vm.analysis.entries import Entry, exactly, kinds_at_call, nothing_known
 from device.vm.analysis.functions import Functions
-from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import Unit
+from device.vm.analysis.values import State
 from device.vm.decode import CALL_LOCAL
 from device.vm.isa import FRAME_POINTER
 

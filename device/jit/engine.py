@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from threading import local
 from time import perf_counter
@@ -16,14 +16,17 @@ from device.jit.errors import JitError, MachineError
 from device.jit.lowering.memory import Place
 from device.jit.machines import Claim, Machines
 from device.jit.processor import Processor
+from device.jit.stop import RETURNED
 from device.jit.translation import NativeTranslation
+from device.jit.unit import Unit
 from device.jit.watchdog import Watchdog
-from device.vm.decode import MASK64
 from device.vm.faults import GuestFault
 from device.vm.interpreter.closures import Closures
-from device.vm.interpreter.engine import InterpreterEngine, Prepared
-from device.vm.interpreter.machine import fresh_registers
-from device.vm.isa import FRAME_POINTER
+from device.vm.interpreter.engine import InterpreterEngine
+from device.vm.interpreter.entrance import Entrance
+from device.vm.interpreter.execution import at_entry
+from device.vm.interpreter.machine import Machine
+from device.vm.interpreter.prepared import Prepared
 from device.vm.memory import STACK_TOP, WINDOWS, GuestMemory, window_of
 from device.vm.program import Outcome, Program, Run
 
@@ -41,7 +44,7 @@ CACHED_PROGRAMS: Final = 4096
 class Session:
     """What happens on a thread while it has a machine: what was compiled, and how long that took."""
 
-    claim: Claim
+    processor: Callable[[], Processor]
     compiles: int = 0
     compile_us: int = 0
 
@@ -78,24 +81,57 @@ class JitEngine(InterpreterEngine):
         self._code = 0
         finalize(self, self.machines.close).atexit = False
 
-    def run(self, program: Program, run: Run) -> Outcome:
-        """See Engine. Outside of a session it waits for a machine; a run that is stopped meanwhile faults."""
+    def begin(self, program: Program, run: Run) -> Outcome:
+        """See InterpreterEngine. Outside of a session it waits for a machine; one that is stopped faults."""
         if self._session is not None:
-            return super().run(program, run)
+            return super().begin(program, run)
         try:
             claim = self.machines.wait(run.control.check)
         except GuestFault as stopped:
             return Outcome(None, program.locate(stopped.record(program.entry)), 0)
         try:
             with self.session(claim):
-                return super().run(program, run)
+                return super().begin(program, run)
         finally:
             claim.release()
 
-    @contextmanager
-    def session(self, claim: Claim) -> Iterator[Session]:
+    def enter(self, entrance: Entrance, run: Run) -> Outcome:
+        """See InterpreterEngine: here without what only the exact tier needs."""
+        session = self._session
+        if session is not None:
+            return self._enter(session.processor(), entrance, run)
+        processor = self.machines.lend()
+        if processor is None:
+            return self.begin(entrance.program, run)
+        try:
+            return self._enter(processor, entrance, run)
+        finally:
+            self.machines.give_back(processor)
+
+    def _enter(self, processor: Processor, entrance: Entrance, run: Run) -> Outcome:
+        unit, share = entrance.unit, min(run.budget, self.share)
+        if not isinstance(unit, Unit):
+            raise JitError(f"{unit} is not compiled code")
+        run.memory.stack.reset()
+        stop = unit.enter(processor, run, entrance.registers, share)
+        if stop is RETURNED:
+            r0, rest = processor.machine.returned
+            return Outcome(r0, None, share - rest)
+        left = unit.left(processor, stop, run, STACK_TOP)
+        machine = Machine(run)
+        machine.rest = run.budget - share
+        if self._session is not None:
+            return self.resumed(entrance, machine, left)
+        with self._using(lambda: processor):
+            return self.resumed(entrance, machine, left)
+
+    def session(self, claim: Claim) -> AbstractContextManager[Session]:
         """Have the calling thread use the machine of a claim."""
-        session = self._thread.session = Session(claim)
+        return self._using(claim.processor)
+
+    @contextmanager
+    def _using(self, processor: Callable[[], Processor]) -> Iterator[Session]:
+        session = self._thread.session = Session(processor)
         try:
             yield session
         finally:
@@ -111,7 +147,7 @@ class JitEngine(InterpreterEngine):
 
     def ensure(self, program: Program, run: Run) -> None:
         """Have the code be there that such a run enters. Raises EncodingError."""
-        prepared, registers = self.prepared(program, run), _at_entry(run)
+        prepared, registers = self.prepared(program, run), at_entry(run)
         if not self._is_ready(prepared, program, registers):
             self.translate(prepared, program.entry, registers)
 
@@ -143,7 +179,7 @@ class JitEngine(InterpreterEngine):
         """Whether it is."""
         with self._lock:
             prepared = self._programs.get(self.key(program, run))
-        return prepared is not None and self._is_ready(prepared, program, _at_entry(run))
+        return prepared is not None and self._is_ready(prepared, program, at_entry(run))
 
     def _is_ready(self, prepared: Prepared, program: Program, registers: list[int]) -> bool:
         made = prepared.translation
@@ -184,7 +220,7 @@ class JitEngine(InterpreterEngine):
             while len(self._programs) > 1 and (
                 self._code > CACHED_CODE or len(self._programs) > CACHED_PROGRAMS
             ):
-                self.drop(next(iter(self._programs)))
+                self.drop_oldest()
 
     def drop(self, key: Hashable) -> None:
         """See InterpreterEngine."""
@@ -198,8 +234,7 @@ class JitEngine(InterpreterEngine):
 
     def key(self, program: Program, run: Run) -> Hashable:
         """What a translation depends on."""
-        regions = [(region.origin, region.end, region.writable) for region in run.memory.regions]
-        return super().key(program, run), *regions
+        return super().key(program, run), run.memory.shape
 
     def translator(self, closures: Closures, program: Program, run: Run) -> Callable[[], NativeTranslation]:
         """What compiles the program."""
@@ -210,8 +245,8 @@ class JitEngine(InterpreterEngine):
         """What the whole program becomes in such runs, made anew and not kept. Raises EncodingError."""
         closures = Closures(program.text, program.relative_data_base)
         translation = self.translator(closures, program, run)()
-        translation.make(translation.entry_at(program.entry, _at_entry(run)))
-        return list(translation.compiled.values())
+        translation.make(translation.entry_at(program.entry, at_entry(run)))
+        return list(translation.compiled)
 
     def shape(self, program: Program, run: Run) -> Shape:
         """What code is compiled for in such runs."""
@@ -222,14 +257,7 @@ class JitEngine(InterpreterEngine):
         session = self._session
         if session is None:
             raise MachineError("compiled code is run outside of a session")
-        return session.claim.processor()
-
-
-def _at_entry(run: Run) -> list[int]:
-    """The registers that a run begins with."""
-    registers = fresh_registers()
-    registers[1], registers[2], registers[FRAME_POINTER] = run.r1 & MASK64, run.r2 & MASK64, STACK_TOP
-    return registers
+        return session.processor()
 
 
 def _places(memory: GuestMemory) -> tuple[Place | None, ...]:

@@ -15,9 +15,10 @@ _LOOK_S: Final = 0.02
 
 
 class Machines:
-    """Gives out claims to machines, of which there are at most `limit` at a time, None for any number.
+    """Gives out machines, of which there are at most `limit` at a time, None for any number.
 
-    What was given back last is used first: its code is loaded. Any thread may call anything here.
+    What was given back last is used first: its code is loaded. Any thread may call anything here. To take and
+    to give back is a pop and an append, which threads cannot see halfway; a lock is for those who wait.
     """
 
     def __init__(self, make: Callable[[Watchdog], Processor], limit: int | None = None) -> None:
@@ -25,9 +26,11 @@ class Machines:
         self.watchdog = Watchdog()
         self._make = make
         self._idle: list[Processor] = []
-        self._claimed = 0
+        # A right for each machine that may be used at a time. Who has one finds a machine idle, or makes one.
+        self._rights: list[None] = [None] * (limit or 0)
         self._made = 0
         self._changed = Condition()
+        self._waiting = 0
         self._closed = False
 
     @property
@@ -37,46 +40,69 @@ class Machines:
 
     def claim(self) -> Claim | None:
         """The right to a machine, or None when all are in use."""
-        with self._changed:
-            if not self._is_free():
-                return None
-            self._claimed += 1
-            return Claim(self)
+        return Claim(self) if self._take_right() else None
+
+    def lend(self) -> Processor | None:
+        """A machine for the calling thread, to be given back; None when all are in use."""
+        if not self._take_right():
+            return None
+        try:
+            return self.take()
+        except BaseException:
+            self.give_back(None)
+            raise
 
     def wait(self, check: Callable[[], None]) -> Claim:
-        """The same, sooner or later. `check` raises when the caller is to wait no longer."""
+        """A claim, sooner or later. `check` raises when the caller is to wait no longer."""
         while (claim := self.claim()) is None:
             check()
             if self._closed:
                 raise MachineError("the machines are gone")
             with self._changed:
-                self._changed.wait_for(self._is_free, _LOOK_S)
+                self._waiting += 1
+                try:
+                    self._changed.wait_for(self._is_free, _LOOK_S)
+                finally:
+                    self._waiting -= 1
         return claim
 
     def close(self) -> None:
         """Free all machines, those in use when they come back; none is made any more."""
-        with self._changed:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for processor in idle:
-            processor.adopt()
-            self._free(processor)
+        self._closed = True
+        self._free_idle()
         self.watchdog.close()
 
     def _is_free(self) -> bool:
-        return not self._closed and (self.limit is None or self._claimed < self.limit)
+        return not self._closed and (self.limit is None or bool(self._rights))
 
-    def _free(self, processor: Processor) -> None:
-        processor.close()
-        self._made -= 1
+    def _take_right(self) -> bool:
+        if self._closed:
+            return False
+        if self.limit is not None:
+            try:
+                self._rights.pop()
+            except IndexError:
+                return False
+        return True
 
-    # For claims
+    def _free_idle(self) -> None:
+        while self._idle:
+            try:
+                processor = self._idle.pop()
+            except IndexError:
+                return
+            processor.adopt()
+            processor.close()
+            with self._changed:
+                self._made -= 1
+
+    # For who has a right
 
     def take(self) -> Processor:
-        """A machine of the calling thread's, which has a claim."""
-        with self._changed:
-            processor = self._idle.pop() if self._idle else None
-        if processor is None:
+        """A machine of the calling thread's."""
+        try:
+            processor = self._idle.pop()
+        except IndexError:
             processor = self._make(self.watchdog)
             with self._changed:
                 self._made += 1
@@ -84,15 +110,16 @@ class Machines:
         return processor
 
     def give_back(self, processor: Processor | None) -> None:
-        """A claim is given up, with the machine that it had."""
-        with self._changed:
-            self._claimed -= 1
-            closed = self._closed
-            if processor is not None and not closed:
-                self._idle.append(processor)
-            self._changed.notify()
-        if processor is not None and closed:
-            self._free(processor)
+        """Give up the right, with the machine that was taken for it."""
+        if processor is not None:
+            self._idle.append(processor)
+        if self.limit is not None:
+            self._rights.append(None)
+            if self._waiting:
+                with self._changed:
+                    self._changed.notify()
+        if self._closed:
+            self._free_idle()
 
 
 class Claim:

@@ -20,11 +20,15 @@ from device.suit.wire import AUTHENTICATION, MANIFEST, RIOT, Member, WireProfile
 
 _REPORT_ALL = 15
 _FETCH_POLICY = 2
+_MATCH = (wire.IMAGE_MATCH, _REPORT_ALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image for a slot, where it is fetched, and what its program is granted."""
+    """An image for a slot, where it is fetched, and what its program is granted.
+
+    A `uri` of `#name` has it in the envelope, where the profile has that.
+    """
 
     slot: int
     uri: str
@@ -34,7 +38,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an update says: this image, from this URI, into this slot of this board, and `further` ones."""
+    """What an update says: this image, from this URI, into this slot of this board, and `further` ones.
+
+    `severed` leaves the install section out of what is signed but for its digest, where the profile has that.
+    """
 
     board: str
     slot: int
@@ -44,6 +51,7 @@ class Description:
     capabilities: Capabilities = field(default_factory=Capabilities)
     further: tuple[Image, ...] = ()
     profile: WireProfile = RIOT
+    severed: bool = False
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -54,7 +62,7 @@ class Description:
 def build_manifest(description: Description) -> bytes:
     """The manifest, unsigned."""
     profile = description.profile
-    match = [wire.IMAGE_MATCH, _REPORT_ALL]
+    install = _install_section(description)
     common = {
         wire.COMPONENTS: [[b"ram", str(image.slot).encode()] for image in description.images],
         wire.COMMON_SEQUENCE: _grouped([_shared(description, image) for image in description.images]),
@@ -64,12 +72,30 @@ def build_manifest(description: Description) -> bytes:
             wire.VERSION: 1,
             wire.SEQUENCE_NUMBER: description.sequence_number,
             wire.COMMON: cbor.encode(common),
-            profile.key(Member.INSTALL): _grouped(
-                [[*_install(image, profile), *match] for image in description.images]
-            ),
-            profile.key(Member.VALIDATE): _grouped([match for _ in description.images]),
+            profile.key(Member.INSTALL): _digest(install, profile) if description.severed else install,
+            profile.key(Member.VALIDATE): _grouped([list(_MATCH) for _ in description.images]),
         }
     )
+
+
+def beside(description: Description) -> dict[int | str, bytes]:
+    """What comes in the envelope beside its manifest: a severed section, and payloads by their names."""
+    found: dict[int | str, bytes] = {
+        image.uri: image.image for image in description.images if image.uri.startswith(wire.INTEGRATED)
+    }
+    if description.severed:
+        found[description.profile.key(Member.INSTALL)] = _install_section(description)
+    return found
+
+
+def _digest(section: bytes, profile: WireProfile) -> list[Any]:
+    """What stands for a severed section: the digest of its encoded byte string, head included."""
+    return [profile.digest_id, sha256(cbor2.dumps(section)).digest()]
+
+
+def _install_section(description: Description) -> bytes:
+    profile = description.profile
+    return _grouped([[*_install(image, profile), *_MATCH] for image in description.images])
 
 
 def _grouped(groups: list[list[Any]]) -> bytes:

@@ -127,7 +127,11 @@ def _members(envelope: bytes, profile: WireProfile) -> dict[Any, bytes]:
 
 
 def _signers(envelope: Envelope, trusted: Sequence[PublicKey], digest: bytes) -> tuple[PublicKey, ...]:
-    """The trusted keys that signed this digest, at least one; what any of them signed must be this."""
+    """The trusted keys that signed this digest, at least one.
+
+    The first signature that verifies decides: its digest has to be this one. What signed something else after
+    it signed nothing here.
+    """
     profile = envelope.profile
     signers: list[PublicKey] = []
     for block in envelope.blocks:
@@ -135,11 +139,11 @@ def _signers(envelope: Envelope, trusted: Sequence[PublicKey], digest: bytes) ->
         for key in trusted:
             if not verifies(key, block, payload, profile):
                 continue
-            if wrapped_digest(payload, profile.digest_id, "signed digest") != digest:
+            if not signers and wrapped_digest(payload, profile.digest_id, "signed digest") != digest:
                 raise refuse(
                     Refusal.MANIFEST_DIGEST, "the signed digest is not the manifest's", where="authentication"
                 )
-            if key not in signers:
+            if key not in signers and payload == cbor.encode([profile.digest_id, digest]):
                 signers.append(key)
     if not signers:
         raise refuse(

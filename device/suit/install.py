@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from device.errors import (
     Conflict,
@@ -36,6 +36,9 @@ from device.suit.plan import DeviceState, ImageOperation, Plan, plan
 from device.suit.progress import Progress
 from device.suit.refusals import Refusal, refuse
 from device.suit.wire import WIRE_PROFILES
+
+ENVELOPE: Final = 640
+"""Bytes of an envelope that a device takes unless it is told otherwise."""
 
 __all__ = ["Conditions", "Installer", "ProgramHost", "Progress", "UpdateLimits"]
 
@@ -78,7 +81,7 @@ class UpdateLimits:
     `erase_first` a slot is emptied before its image is fetched: RIOT's order, to be shown and not to be used.
     """
 
-    envelope: int = 640
+    envelope: int = ENVELOPE
     components: int = 1
     allowed_hosts: tuple[str, ...] | None = ()
     deadline_s: float = 120.0

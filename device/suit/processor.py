@@ -52,7 +52,7 @@ class ImageOperation:
     @property
     def name(self) -> str:
         """What the slot's program is called: the last part of where it comes from."""
-        return self.uri.rsplit("/", 1)[-1].removeprefix("#") or "payload"
+        return self.uri.rsplit("/", 1)[-1].removeprefix(wire.INTEGRATED) or "payload"
 
 
 @dataclass(slots=True)
@@ -205,7 +205,7 @@ class Processor:
                 )
             return source.operation.uri, None, source.slot
         uri = parameters[wire.URI]
-        if not uri.startswith("#"):
+        if not uri.startswith(wire.INTEGRATED):
             return uri, None, None
         if uri not in self._around.payloads:
             raise refuse(

@@ -109,6 +109,9 @@ URI: Final = 21
 SOURCE_COMPONENT: Final = 22
 CAPABILITIES: Final = -512
 
+INTEGRATED: Final = "#"
+"""How the URI of a payload in the envelope begins, where the profile has those."""
+
 _BOTH: Final = {
     VENDOR_MATCH: Command.VENDOR_MATCH,
     CLASS_MATCH: Command.CLASS_MATCH,

@@ -47,6 +47,9 @@ STACK_PLACE: Final = WINDOWS.index(_STACK_WINDOW)
 CONTEXT_PLACE: Final = WINDOWS.index(CONTEXT_BASE)
 
 
+Buffer = bytearray | memoryview
+
+
 def window_of(address: int) -> int:
     """The number of the place that an address lies in, or -1."""
     return bisect_right(WINDOWS, address) - 1 if address < MAP_END else -1
@@ -69,7 +72,7 @@ class Region:
 
     __slots__ = ("base", "data", "end", "name", "origin", "writable")
 
-    def __init__(self, name: str, base: int, data: bytearray | memoryview, *, writable: bool) -> None:
+    def __init__(self, name: str, base: int, data: Buffer, *, writable: bool) -> None:
         self.name = name
         self.base = base
         self.origin = base
@@ -101,17 +104,24 @@ class Stack(Region):
 
 
 class GuestMemory:
-    """The regions of one run. Regions of length 0 do not exist."""
+    """The regions of one run, the stack first. Regions of length 0 do not exist.
 
-    __slots__ = ("_pages", "regions", "stack")
+    `shape` is what code may depend on that is made for such memory: bytes and number of the stack's frames,
+    then of each region where it is, where it ends, whether it is writable.
+    """
+
+    __slots__ = ("_pages", "regions", "shape", "stack")
 
     def __init__(self, regions: Sequence[Region], stack: Stack | None = None) -> None:
         self.stack = stack or Stack()
         self.regions: tuple[Region, ...] = (self.stack, *(region for region in regions if len(region.data)))
-        self._pages: dict[int, list[Region]] = {}
+        self._pages: dict[int, tuple[Region, ...]] = {}
+        shape = [self.stack.frame_size, self.stack.frames]
         for region in self.regions:
+            shape += (region.origin, region.end, region.writable)
             for page in range(region.origin >> _PAGE_BITS, (region.end - 1 >> _PAGE_BITS) + 1):
-                self._pages.setdefault(page, []).append(region)
+                self._pages[page] = (*self._pages.get(page, ()), region)
+        self.shape: tuple[int, ...] = tuple(shape)
 
     def find(self, address: int, size: int, *, write: bool, access: str = "") -> tuple[Region, int]:
         """The region that holds [address, address + size) and the offset in its data.
@@ -168,15 +178,15 @@ class GuestMemory:
         """
         region, offset = self.find(address, 1, write=False, access="read")
         available = region.end - address
-        window = available if limit is None else min(limit, available)
+        window = available if limit is None or limit > available else limit
         length = _find_nul(region.data, offset, offset + window)
-        if length is None and window < available:
+        if length >= 0:
+            return length
+        if window < available:
             place = Place(f"no NUL in these bytes of {region.name}", region.name)
             raise _fault(address, window, "read", place)
-        if length is None:
-            place = Place(f"no NUL up to the end of {region.name}", region.name)
-            raise _fault(address, window + 1, "read", place)
-        return length
+        place = Place(f"no NUL up to the end of {region.name}", region.name)
+        raise _fault(address, window + 1, "read", place)
 
     def read_string(self, address: int, limit: int | None = None) -> bytes:
         """The bytes before the NUL of the string at `address`; the contract is `string_length`'s."""
@@ -191,7 +201,7 @@ class GuestMemory:
             return b""
         region, offset = self.find(address, 1, write=False, access="read")
         length = _find_nul(region.data, offset, offset + min(size, region.end - address))
-        return self.read(address, size if length is None else length)
+        return self.read(address, size if length < 0 else length)
 
     def place_of(self, address: int, size: int, *, write: bool) -> Place:
         """Where a refused access lies: the nearest region, and how far from it."""
@@ -215,16 +225,23 @@ def _distance(region: Region, address: int) -> int:
     return address - region.base if address < region.base else address - region.end
 
 
+_SHORT: Final = 64
 _SCAN: Final = 4096
+"""Bytes of a view that are looked at together: first few, as most strings are short."""
 
 
-def _find_nul(data: bytearray | memoryview, start: int, end: int) -> int | None:
-    """The distance from `start` to the first NUL before `end`; reads no further than a page past it."""
-    for at in range(start, end, _SCAN):
-        found = bytes(data[at : min(at + _SCAN, end)]).find(0)
+def _find_nul(data: Buffer, start: int, end: int) -> int:
+    """The distance from `start` to the first NUL before `end`, -1 when there is none."""
+    if isinstance(data, bytearray):
+        found = data.find(0, start, end)
+        return found - start if found >= 0 else -1
+    at, size = start, _SHORT
+    while at < end:
+        found = data[at : min(end, at + size)].tobytes().find(0)
         if found >= 0:
             return at + found - start
-    return None
+        at, size = at + size, _SCAN
+    return -1
 
 
 def _fault(address: int, size: int, access: str, place: Place) -> GuestFault:

@@ -144,33 +144,33 @@ class Program:
 class Control:
     """The operator's hand on a run: a deadline, and the order to stop.
 
-    Engines call `check` at least every few thousand instructions.
+    Engines call `check` at least every few thousand instructions. `reason` is why the run has to stop, once
+    it has to: `operator`, `deadline` or `replaced`.
     """
 
-    __slots__ = ("_reason", "deadline", "stopped")
+    __slots__ = ("deadline", "reason", "stopped")
 
     def __init__(self, deadline: float | None = None) -> None:
         self.deadline = deadline
+        self.reason: str | None = None
         self.stopped = Event()
-        self._reason: str | None = None
-
-    @property
-    def reason(self) -> str | None:
-        """Why the run has to stop, once it has to."""
-        return self._reason
 
     def kill(self, reason: str = "operator") -> None:
-        """Stop the run; `reason` is `operator`, `deadline` or `replaced`. It sets `stopped`."""
-        if self._reason is None:
-            self._reason = reason
+        """Stop the run. It sets `stopped`."""
+        if self.reason is None:
+            self.reason = reason
         self.stopped.set()
 
+    def is_due(self) -> bool:
+        """Whether the run has to stop, for any thread. Deadlines are on time.monotonic's scale."""
+        if self.reason is None and self.deadline is not None and monotonic() > self.deadline:
+            self.reason = "deadline"
+        return self.reason is not None
+
     def check(self) -> None:
-        """Raise GuestFault KILLED when the run has to stop. Deadlines are on time.monotonic's scale."""
-        if self._reason is None and self.deadline is not None and monotonic() > self.deadline:
-            self._reason = "deadline"
-        if self._reason is not None:
-            raise GuestFault(FaultCode.KILLED, self._reason)
+        """Raise GuestFault KILLED when the run has to stop. For the run's own thread, which may wait here."""
+        if Control.is_due(self):
+            raise GuestFault(FaultCode.KILLED, self.reason or "")
 
 
 @dataclass(frozen=True, slots=True)

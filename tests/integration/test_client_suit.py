@@ -67,6 +67,36 @@ def test_several_slots_are_installed_together_or_not_at_all(live: LiveFleet, sui
     assert shown["result"]["state"] == "free"
 
 
+@pytest.mark.parametrize(
+    "options", [("--sever",), ("--integrate",), ("--sever", "--integrate")], ids=" ".join
+)
+def test_what_is_beside_a_manifest_of_the_current_draft(live: LiveFleet, options: tuple[str, ...]) -> None:
+    live.add("otter", limits=NodeLimits(components=2, envelope=4096))
+    (entry,) = live.results("deploy", "--suit", "ietf", *options, ADD, "--also", f"3={HELLO}")
+    for slot, digest in ((0, entry["result"]["digest"]), (3, entry["result"]["also"][0]["digest"])):
+        (shown,) = live.results("show", "--slot", str(slot))
+        assert (shown["result"]["digest"], shown["result"]["sequence_number"]) == (digest, 1)
+    (run,) = live.results("exec")
+    assert run["result"]["r0_signed"] == 123
+    images = [name for name in live.served if name.endswith(".bin")]
+    assert len(images) == (0 if "--integrate" in options else 2)
+
+
+def test_a_layout_that_was_signed(live: LiveFleet) -> None:
+    live.add("otter").results("deploy", ADD, "--layout", "femto", "--fix-layout")
+    (shown,) = live.results("show", "--slot", "0")
+    assert (shown["result"]["layout"], shown["result"]["capabilities"]) == ("femto", {"layout": 1})
+
+
+def test_each_program_runs_under_its_own_grants(live: LiveFleet) -> None:
+    live.add("otter", limits=NodeLimits(components=2))
+    live.results("deploy", HELLO, "--also", f"3={HELLO}", "--budget", "1000", "--grant", "3:budget=2")
+    (run,) = live.results("exec")
+    assert run["result"]["output"] == "Hello from eBPF\n"
+    (run,) = live.results("exec", "--slot", "3", code=1)
+    assert run["error"]["code"] == "OUT_OF_INSTRUCTIONS"
+
+
 def test_a_format_that_a_device_does_not_take(live: LiveFleet) -> None:
     live.add("otter", limits=NodeLimits(profiles=("riot",)))
     (refused,) = live.results("deploy", "--suit", "ietf", ADD, code=1)

@@ -13,9 +13,10 @@ from itertools import pairwise
 import pytest
 
 from device.vm.analysis import intervals, liveness
-from device.vm.analysis.intervals import ANY, State
+from device.vm.analysis.effects import step_over
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Unit, lift
 from device.vm.analysis.structure import shape
+from device.vm.analysis.values import ANY, State
 from device.vm.asm import assemble
 from device.vm.decode import decode_step
 from device.vm.faults import FaultCode
@@ -68,7 +69,7 @@ def states_by_slot(unit: Unit, entry: State) -> dict[int, State]:
         state = list(known)
         for pc, step in block.steps:
             claimed[pc] = list(state)
-            intervals.step_over(step, state, 0)
+            step_over(step, state, 0)
         if block.end == LEAVE:
             claimed[block.leave] = list(state)
     return claimed

@@ -130,7 +130,7 @@ def test_cases_are_written_and_read(number: int) -> None:
 
 
 def test_every_directive_is_written_and_read() -> None:
-    setup = Setup(b"\1\2", False, ((b"", True), (b"\3", False)), 64, 5, 6, (1, 2), 7, True, True)
+    setup = Setup(b"\1\2", False, ((b"", True), (b"\3", False)), 64, 5, 6, (1, 2), 7, True, True, (b"v", b""))
     case = Case(bytes.fromhex("b400000000000000 9500000000000000"), setup, 9, 1, b"r", b"d", 3)
     assert listing.read(listing.write(case)) == case
 

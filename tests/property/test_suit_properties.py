@@ -15,6 +15,7 @@ from typing import Any
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.errors import SuitError
 from device.storage.state import StateDirectory
@@ -44,6 +45,7 @@ from tests.suit_manifests import (
 TRUSTED = [KEY.public_key()]
 MATCH = (Command.IMAGE_MATCH, REPORT)
 P256 = generate_private_key(SECP256R1())
+STRANGER = Ed25519PrivateKey.generate()
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 ORDER = 2**252 + 27742317777372353535851937790883648493
 
@@ -204,6 +206,48 @@ async def test_p3_a_signature_stays_with_its_manifest_and_format(form: Format) -
         foreign = cbor.encode([other.profile.digest_id, sha256(cbor2.dumps(first)).digest()])
         block = cose.sign(KEY, foreign, form.profile)
         assert await d.refused(with_block(form, block, digest=foreign), Image()) == "MALFORMED"
+
+
+ELSEWHERE = cbor.encode([RIOT.profile.digest_id, bytes(32)])
+
+
+def blocks_of(*signed: tuple[Ed25519PrivateKey, bytes | None]) -> bytes:
+    """A riot envelope with a block of each key over its payload, None for the manifest's digest."""
+    digest = signed_digest(RIOT, RIOT.manifest())
+    blocks = [cose.sign(key, digest if payload is None else payload, RIOT.profile) for key, payload in signed]
+    return cbor.encode({2: cbor.encode(blocks), 3: RIOT.manifest()})
+
+
+@pytest.mark.parametrize(
+    ("blocks", "signers", "code"),
+    [
+        (((KEY, None), (OTHER, None)), (KEY, OTHER), ""),
+        (((KEY, None), (OTHER, ELSEWHERE)), (KEY,), ""),
+        (((KEY, None), (OTHER, b"\x80")), (KEY,), ""),
+        (((KEY, None), (KEY, ELSEWHERE)), (KEY,), ""),
+        (((OTHER, ELSEWHERE), (KEY, None)), (), "MANIFEST_DIGEST"),
+        (((OTHER, b"\x80"), (KEY, None)), (), "MALFORMED"),
+        (((STRANGER, ELSEWHERE), (KEY, None)), (KEY,), ""),
+    ],
+    ids=[
+        "both",
+        "then another",
+        "then no digest",
+        "then its own other",
+        "first another",
+        "first none",
+        "stranger",
+    ],
+)
+def test_p3_the_first_signature_that_verifies_decides(
+    blocks: tuple[tuple[Ed25519PrivateKey, bytes | None], ...], signers: tuple[Any, ...], code: str
+) -> None:
+    trusted = [KEY.public_key(), OTHER.public_key()]
+    if code:
+        assert code_of(blocks_of(*blocks), *trusted) == code
+    else:
+        found = verify(blocks_of(*blocks), trusted).signers
+        assert found == tuple(key.public_key() for key in signers)
 
 
 # P4

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from client.cli import cli
-from client.commands.signing import ask_passphrase
+from client.commands.keys import ask_passphrase
 from client.keys import generate, load_signer, read_passphrase
 from device.errors import ConfigError
 

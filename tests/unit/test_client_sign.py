@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import stat
+from hashlib import sha256
 from pathlib import Path
+from time import time
 from typing import Any
 
+import cbor2
 import pytest
 from click.testing import CliRunner, Result
 
@@ -41,8 +44,10 @@ def sign(home: Path, *options: str, key: str = "old", program: Path = HELLO) -> 
     )
 
 
-def signed(home: Path, *options: str, key: str = "old") -> tuple[dict[str, Any], bytes]:
-    done = sign(home, *options, key=key)
+def signed(
+    home: Path, *options: str, key: str = "old", program: Path = HELLO
+) -> tuple[dict[str, Any], bytes]:
+    done = sign(home, *options, key=key, program=program)
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)["results"][0]["result"]
     return result, Path(result["manifest_file"]).read_bytes()
@@ -74,6 +79,16 @@ def test_capabilities_are_signed_only_when_asked_for(home: Path) -> None:
     assert inspect(envelope).to_map()["images"][0]["capabilities"] == granted
 
 
+def test_a_number_from_the_clock(home: Path) -> None:
+    before = int(time())
+    done = client(
+        *("sign", str(HELLO), "--seq", "clock", "--fetch-base", BASE, "--to", str(home)),
+        *("--key", str(home / "old.pem"), "-o", "json"),
+    )
+    number = json.loads(done.stdout)["results"][0]["result"]["sequence_number"]
+    assert before <= number <= int(time())
+
+
 def test_two_keys_while_they_are_being_changed(home: Path) -> None:
     _, envelope = signed(home, "--key", str(home / "new.pem"))
     assert inspect(envelope, keys_of(home)).signers == ("old", "new")
@@ -90,9 +105,77 @@ def test_several_slots(home: Path) -> None:
     assert planned[1]["uri"] == f"{BASE}/{also['image']}"
 
 
+def test_each_program_has_grants_of_its_own(home: Path) -> None:
+    grants = ("--grant", "3:budget=500", "--grant", "3:helpers=0x13,1", "--grant", "0:jit=no")
+    result, envelope = signed(home, "--also", f"3={COUNTER}", "--budget", "9", *grants)
+    planned = {one["slot"]: one["capabilities"] for one in inspect(envelope).to_map()["images"]}
+    assert planned == {0: {"budget": 9, "jit": False}, 3: {"budget": 500, "helpers": [1, 0x13]}}
+    assert {0: result["capabilities"], 3: result["also"][0]["capabilities"]} == planned
+
+
+@pytest.mark.parametrize(("layout", "code"), [("text", 0), ("femto", 1), ("extended", 2), ("elf", 3)])
+def test_the_layout_is_granted_with_the_image_that_has_it(home: Path, layout: str, code: int) -> None:
+    program = OBJECTS / "add.o"
+    result, envelope = signed(home, "--layout", layout, "--fix-layout", program=program)
+    assert result["capabilities"] == {"layout": code}
+    assert inspect(envelope).to_map()["images"][0]["capabilities"] == {"layout": code}
+
+
+def test_a_severed_install_section(home: Path) -> None:
+    _, whole = signed(home, "--suit", "ietf")
+    _, envelope = signed(home, "--suit", "ietf", "--sever")
+    members, manifest = cbor2.loads(envelope).value, cbor2.loads(cbor2.loads(envelope).value[3])
+    section = cbor2.loads(cbor2.loads(whole).value[3])[20]
+    assert set(members) == {2, 3, 20}
+    assert members[20] == section
+    assert manifest[20] == [-16, sha256(cbor2.dumps(section)).digest()]
+    assert inspect(envelope).problems == ()
+    assert inspect(envelope).plan == inspect(whole).plan
+    cut = cbor2.dumps(cbor2.CBORTag(107, {key: members[key] for key in (2, 3)}), canonical=True)
+    assert [problem.code for problem in inspect(cut).problems] == ["MALFORMED"]
+
+
+@pytest.mark.parametrize("sever", [(), ("--sever",)], ids=["whole", "severed"])
+def test_images_in_the_envelope(home: Path, sever: tuple[str, ...]) -> None:
+    result, envelope = signed(home, "--suit", "ietf", "--integrate", "--also", f"3={COUNTER}", *sever)
+    images = {f"#{one['image']}": one["tag"] for one in (result, *result["also"])}
+    members = cbor2.loads(envelope).value
+    found = {key: sha256(value).hexdigest()[:8] for key, value in members.items() if isinstance(key, str)}
+    assert found == images
+    assert (result["image_url"], result["image_file"]) == (f"#{result['image']}", None)
+    assert not list(home.glob("*.bin"))
+    assert [one["uri"] for one in inspect(envelope).to_map()["images"]] == list(images)
+
+
+def test_the_url_of_the_image_is_told_as_it_was_signed(home: Path) -> None:
+    result, envelope = signed(home, "--uri", f"{BASE}/x.bin")
+    assert result["image_url"] == f"{BASE}/x.bin"
+    assert inspect(envelope).to_map()["images"][0]["uri"] == f"{BASE}/x.bin"
+
+
+@pytest.mark.parametrize("many", [(), ("--suit", "ietf", "--integrate")], ids=["small", "large"])
+def test_an_envelope_that_is_too_large_as_devices_come_is_remarked_upon(
+    home: Path, many: tuple[str, ...]
+) -> None:
+    done = sign(home, *many, program=COUNTER)
+    assert (done.exit_code, "--limit envelope" in done.stderr) == (0, bool(many)), done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "exit_code", "where"),
     [
+        (("--sever",), 2, "--sever"),
+        (("--suit", "riot", "--integrate"), 2, "--integrate"),
+        (("--suit", "ietf", "--integrate", "--uri", f"{BASE}/x.bin"), 2, "--uri"),
+        (("--grant", "budget=5"), 2, "--grant"),
+        (("--grant", "0:budget"), 2, "--grant"),
+        (("--grant", "0:speed=5"), 2, "--grant"),
+        (("--grant", "0:budget=x"), 2, "--grant"),
+        (("--grant", "0:budget=0"), 2, "--grant"),
+        (("--grant", "0:helpers=x"), 2, "--grant"),
+        (("--grant", "0:jit=maybe"), 2, "--grant"),
+        (("--grant", "x:budget=5"), 2, "--grant"),
+        (("--grant", "1:budget=5"), 2, "--grant"),
         (("--budget", "0"), 2, "--budget"),
         (("--budget", "x"), 2, "--budget"),
         (("--stack", "33"), 2, "--stack"),
@@ -147,7 +230,15 @@ def test_terms() -> None:
         Terms("other")
     assert capabilities_of() == Capabilities()
     assert capabilities_of(helpers=(2, 1, 2)).helpers == (1, 2)
-    assert Terms(capabilities=Capabilities(profile="sming")).profile.name == "sming"
+    assert Terms(capabilities=Capabilities(profile="sming")).profile(0).name == "sming"
+
+
+def test_grants_of_one_slot_replace_those_of_all() -> None:
+    own = Capabilities(budget=5, profile="femto")
+    terms = Terms(capabilities=Capabilities(budget=9, stack=64), for_slots=((1, own),))
+    assert terms.granted(0) == Capabilities(budget=9, stack=64)
+    assert terms.granted(1) == Capabilities(budget=5, stack=64, profile="femto")
+    assert [terms.profile(slot).name for slot in (0, 1)] == ["ubpf", "femto"]
 
 
 @pytest.mark.parametrize(("mode", "said"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])

@@ -11,7 +11,8 @@ from device.vm.analysis.lift import UNIT_LIMIT
 from device.vm.asm import assemble
 from device.vm.faults import FaultCode
 from device.vm.interpreter import InterpreterEngine
-from device.vm.interpreter.engine import CHUNK, HOT_AFTER
+from device.vm.interpreter.engine import HOT_AFTER
+from device.vm.interpreter.execution import CHUNK
 from device.vm.interpreter.flow import FlowWriter
 from device.vm.interpreter.guesses import REWRITES, WRONG_GUESSES
 from device.vm.interpreter.machine import SHARE

@@ -48,7 +48,7 @@ def compiled(engine: JitEngine, linked: Program, context: bytes = b"") -> list[C
     memory = build_memory(linked, linked.fresh_data(), bytearray(context))
     translation = engine.prepared(linked, Run(memory)).translation
     assert isinstance(translation, NativeTranslation)
-    return list(translation.compiled.values())
+    return list(translation.compiled)
 
 
 def test_code_runs_natively_and_is_kept() -> None:

@@ -21,11 +21,10 @@ from device.jit.layout import (
     STACK_BASE,
 )
 from device.jit.processor import Processor
-from device.jit.translation import _Service
+from device.jit.requests import service
 from device.vm.asm import assemble
 from device.vm.faults import FaultCode
 from device.vm.helpers import HELPERS, gate
-from device.vm.interpreter.machine import Machine
 from device.vm.memory import CONTEXT_BASE, DATA_BASE, EXTRA_BASE, FRAME_SIZE, RODATA_BASE, STACK_TOP
 from device.vm.program import Layout, Outcome, Program, Run, build_memory
 from device.vm.switch import SwitchEngine
@@ -335,9 +334,9 @@ def test_requests_that_code_does_not_have_are_refused(jit: JitEngine, number: in
         return 0
 
     memory = build_memory(program("exit"), bytearray())
-    service = _Service([], machine.mailbox, Machine(Run(memory, call_helper=helper)), 512)
+    serve = service([], Run(memory, call_helper=helper), machine, 512)
     with pytest.raises(JitError, match="request"):
-        service(number)
+        serve(number)
     assert calls == []
 
 

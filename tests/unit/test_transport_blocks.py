@@ -126,6 +126,26 @@ async def test_a_wrong_block_ends_the_transfer(case: str) -> None:
         assert caught.value.code == code
 
 
+ELSEWHERE: dict[str, Any] = {"location_path": ("elsewhere",), "location_query": ("x=1",)}
+
+
+@pytest.mark.parametrize("code", [Code.CONTENT, Code.NOT_FOUND, Code.CREATED], ids=str)
+async def test_nothing_that_an_answer_says_leads_elsewhere(code: Code) -> None:
+    """CoAP has no redirects; options that other protocols would follow are not followed."""
+
+    def answer(request: Message, _count: int) -> Iterable[Message]:
+        assert request.opt.uri_path == ("x",)
+        return [block(request, code=code, **ELSEWHERE)]
+
+    async with scripted(answer) as (context, url, peer):
+        if code is Code.CONTENT:
+            assert await download(context, f"{url}/x", limit=256, block_size=SIZE, timeout_s=5) == BODY
+        else:
+            with pytest.raises(MicroBpfError):
+                await download(context, f"{url}/x", limit=256, block_size=SIZE, timeout_s=5)
+        assert {request.opt.uri_path for request in peer.requests} == {("x",)}
+
+
 GONE = {
     "another ETag": lambda r: block(r, etag=b"two"),
     "an error": lambda _r: Message(code=Code.BAD_REQUEST),

@@ -36,8 +36,8 @@ from device.jit.layout import FREE, MAILBOX, REQUEST
 from device.jit.lowering.looked import FRAME, Half, Homes, known
 from device.jit.lowering.operands import Operands
 from device.jit.lowering.webs import BUDGET, RESULTS
-from device.vm.analysis.intervals import State
 from device.vm.analysis.liveness import HIGH, LOW
+from device.vm.analysis.values import State
 from device.vm.decode import ALU, CALL_HELPER
 from device.vm.isa import FRAME_POINTER, Sem
 

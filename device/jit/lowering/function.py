@@ -35,9 +35,10 @@ from device.jit.lowering.operands import Operands, Scratch
 from device.jit.lowering.webs import BUDGET, allocate, scratch_beside
 from device.vm.analysis.budget import Segment, segments
 from device.vm.analysis.functions import Part
-from device.vm.analysis.intervals import State, solve
+from device.vm.analysis.intervals import solve
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block
 from device.vm.analysis.liveness import BOTH, EVERYTHING, HIGH, LOW
+from device.vm.analysis.values import State
 from device.vm.decode import (
     ALU,
     BRANCH,

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from device.vm.analysis.intervals import State, step_over
+from device.vm.analysis.effects import step_over
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.liveness import EVERYTHING, HIGH, HIGH_AT, effect
 from device.vm.analysis.structure import Structure
+from device.vm.analysis.values import State
 from device.vm.decode import MASK32, Step
 from device.vm.isa import FRAME_POINTER
 

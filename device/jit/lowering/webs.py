@@ -17,9 +17,9 @@ from device.jit.encoder.operands import LOW
 from device.jit.lowering.literals import Wish
 from device.jit.lowering.looked import FRAME, Half, Home, Homes, Looked, View, halves_of, known, weight_of
 from device.jit.lowering.operands import Scratch
-from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.structure import Structure
+from device.vm.analysis.values import State
 from device.vm.decode import ALU, ATOMIC_FETCH, CALL_LOCAL, EXIT
 from device.vm.isa import Sem
 

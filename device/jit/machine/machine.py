@@ -62,6 +62,8 @@ _SVC_SIZE: Final = 2
 _CALL: Final = Struct("=5I")
 _CALL_PLACE: Final = 4 * ENTRY
 _RESULTS: Final = Struct("=3I")
+_RETURNED: Final = Struct("<QI")
+_RESULT_PLACE: Final = 4 * RESULT
 _ERASED: Final = b"\x00\xde"  # udf #0
 
 
@@ -84,14 +86,17 @@ def no_service(request: int) -> None:
 
 
 class Machine:
-    """One emulated Cortex-M4. Raises MachineError when it is used wrongly, from another thread above all."""
+    """One emulated Cortex-M4. Raises MachineError when it is used wrongly, from another thread above all.
+
+    `mailbox` are the words of the mailbox, `bytes` its bytes. The watchdog sets `ticked` whenever it looks.
+    """
 
     def __init__(self, watchdog: Watchdog) -> None:
         self._thread = get_ident()
         self._watchdog = watchdog
         # A run that ends while the watchdog asks and stops waits for that: a stop never meets the next run.
-        self._asking = Lock()
-        self._asked = False
+        self._looking = Lock()
+        self._looked = False
         self._open = True
         self.running = False
         self._finished = False
@@ -102,6 +107,7 @@ class Machine:
         self._told = False
         self._should_stop: Callable[[], bool] | None = None
         self._service: Service = no_service
+        self.ticked = False
         self._again: Callable[[], bool] | None = None
         self._maps: dict[int, SharedBuffer] = {}
         self._pieces: dict[int, Installed] = {}
@@ -111,8 +117,8 @@ class Machine:
         resident = self._map(DISPATCHER, SharedBuffer(PAGE), READ_EXECUTE)
         text = dispatcher()
         resident.data[: len(text)] = text
-        self._bytes = native.data[STACK_SIZE:]
-        self.mailbox: memoryview = self._bytes.cast("I")
+        self.bytes: memoryview = native.data[STACK_SIZE:]
+        self.mailbox: memoryview = self.bytes.cast("I")
         self._start, self._stop = self._core.start, self._core.stop
         self._reset = self._core.snapshot()
         watchdog.add(self)
@@ -187,7 +193,7 @@ class Machine:
         """
         if get_ident() != self._thread or self.running or not self._open:
             self._own()
-        _CALL.pack_into(self._bytes, _CALL_PLACE, entry | 1, r0, r1, r2, r3)
+        _CALL.pack_into(self.bytes, _CALL_PLACE, entry | 1, r0, r1, r2, r3)
         self._service, self._again, self._should_stop = service, again, should_stop
         self._singles = singles
         if should_stop is not None and should_stop():
@@ -200,7 +206,7 @@ class Machine:
             status = self._start()
         finally:
             self.running = False
-            if self._asked:
+            if self._looked:
                 self._wait_for_watchdog()
         if self._finished:
             if self._told:  # too late
@@ -210,13 +216,19 @@ class Machine:
 
     def _wait_for_watchdog(self) -> None:
         """It looked at `running` before that became false, or after: then it does not stop anything."""
-        with self._asking:
+        with self._looking:
             pass
+
+    @property
+    def returned(self) -> tuple[int, int]:
+        """The same as a number of 64 bits, low word first, and R2."""
+        number, third = _RETURNED.unpack_from(self.bytes, _RESULT_PLACE)
+        return number, third
 
     @property
     def results(self) -> tuple[int, int, int]:
         """R0, R1 and R2 as the entry returned them."""
-        low, high, third = _RESULTS.unpack_from(self._bytes, 4 * RESULT)
+        low, high, third = _RESULTS.unpack_from(self.bytes, _RESULT_PLACE)
         return low, high, third
 
     def _on_exception(self, _handle: int, number: int) -> None:
@@ -278,14 +290,14 @@ class Machine:
 
     def stop_if_due(self) -> None:
         """The watchdog's question; a `should_stop` that raises stops the run, which then raises it."""
-        with self._asking:
-            self._asked = True
+        with self._looking:
+            self._looked = self.ticked = True
             try:
                 if self.running and self._should_stop is not None and self._is_due(self._should_stop):
                     self._told = True
                     self._stop()
             finally:
-                self._asked = False
+                self._looked = False
 
     def _is_due(self, should_stop: Callable[[], bool]) -> bool:
         try:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from device.vm.analysis.intervals import ANY, NOWHERE, WORD, State, Value
 from device.vm.analysis.liveness import BOTH
+from device.vm.analysis.values import ANY, NOWHERE, WORD, State, Value
 from device.vm.decode import MASK32
 from device.vm.isa import FRAME_POINTER
 from device.vm.memory import MAP_END, STACK_PLACE, STACK_TOP, WINDOWS, window_of

@@ -19,7 +19,7 @@ from device.vm.helpers.contract import (
     ReadableString,
     Writable,
 )
-from device.vm.helpers.gate import gate
+from device.vm.helpers.gate import bound, gate
 from device.vm.helpers.registry import HELPERS, profile_helpers
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "ReadableString",
     "Services",
     "Writable",
+    "bound",
     "gate",
     "profile_helpers",
 ]

@@ -15,7 +15,7 @@ def _memcpy(call: Call, dst: int, src: int, n: int) -> int:
 
 
 def _strlen(call: Call, text: int) -> int:
-    return len(call.read_string(1, text, None))
+    return call.string_length(1, text)
 
 
 BLOCKS: Final = (
@@ -35,7 +35,7 @@ BLOCKS: Final = (
         id=0x52,
         prototype="size_t bpf_strlen(char *str)",
         summary="length of a string without its NUL",
-        parameters=(Parameter("str", CType.POINTER, ReadableString()),),
+        parameters=(Parameter("str", CType.POINTER, ReadableString(only_effect=True)),),
         result=CType.SIZE,
         function=_strlen,
     ),

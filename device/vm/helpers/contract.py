@@ -17,6 +17,9 @@ from device.vm.memory import GuestMemory
 
 MASK64: Final = 0xFFFFFFFFFFFFFFFF
 
+_FEW: Final = 3
+"""Parameters that are passed one by one."""
+
 BoundHelper = Callable[[int, int, int, int, int], int]
 """(r1, …, r5) → r0 as 64 bits; raises GuestFault."""
 
@@ -37,21 +40,21 @@ class CType(Enum):
         self.text = text
         self.bits = bits
         self.is_signed = is_signed
-        self._mask = (1 << bits) - 1
+        self.mask = (1 << bits) - 1
 
     def cut(self, register: int) -> int:
         """What an argument of this type is, given the 64 bits of its register."""
-        return signed(register, self.bits) if self.is_signed else register & self._mask
+        return signed(register, self.bits) if self.is_signed else register & self.mask
 
     @property
     def cutter(self) -> Callable[[int], int]:
         """`cut` as a function that costs little."""
-        return self.cut if self.is_signed else self._mask.__and__
+        return self.cut if self.is_signed else self.mask.__and__
 
     @property
     def extender(self) -> Callable[[int], int]:
         """`extend` as a function that costs little."""
-        return self.extend if self.is_signed else self._mask.__and__
+        return self.extend if self.is_signed else self.mask.__and__
 
     def extend(self, value: int) -> int:
         """r0 for a result of this type: signed ones sign-extended, the others zero-extended, void 0."""
@@ -114,9 +117,13 @@ class ReadableAndWritable:
 
 @dataclass(frozen=True, slots=True)
 class ReadableString:
-    """`R str k`: bytes up to and including a NUL in one region, at most `limit` of them."""
+    """`R str k`: bytes up to and including a NUL in one region, at most `limit` of them.
+
+    `only_effect`: the helper does nothing else than look for the NUL, which checks them anyway.
+    """
 
     limit: int | None = None
+    only_effect: bool = False
 
     def check(self, memory: GuestMemory, address: int, _arguments: Mapping[str, int], /) -> None:
         """See Contract."""
@@ -145,7 +152,8 @@ def _size(size: int | str, arguments: Mapping[str, int]) -> int:
 
 def _checks_itself(contract: Contract) -> bool:
     """Whether the helper's function checks the pointer before it has any effect."""
-    return isinstance(contract, CheckedByHelper) or (isinstance(contract, Writable) and contract.only_effect)
+    has_one_effect = isinstance(contract, Writable | ReadableString) and contract.only_effect
+    return has_one_effect or isinstance(contract, CheckedByHelper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +196,8 @@ class Helper:
 
         What can be decided for all calls is decided here, as a helper is called far more often than bound.
         """
-        cuts = [parameter.type.cutter for parameter in self.parameters]
+        types = [parameter.type for parameter in self.parameters]
+        cuts = [one.cutter for one in types]
         checks = [
             (position, parameter.contract.check)
             for position, parameter in enumerate(self.parameters)
@@ -196,18 +205,27 @@ class Helper:
         ]
         if checks:
             return self._bind_checked(call, cuts, checks)
+        if len(types) <= _FEW and not any(one.is_signed for one in (*types, self.result)):
+            return self._bind_unsigned(call, [one.mask for one in types])
         function, extend = self.function, self.result.extender
-        match cuts:
+        return lambda *registers: extend(
+            function(call, *(cut(register) for cut, register in zip(cuts, registers, strict=False)))
+        )
+
+    def _bind_unsigned(self, call: Call, masks: Sequence[int]) -> BoundHelper:
+        """A function without a call for each argument."""
+        function, result = self.function, self.result.mask
+        match masks:
             case []:
-                return lambda _1, _2, _3, _4, _5: extend(function(call))
-            case [cut]:
-                return lambda r1, _2, _3, _4, _5: extend(function(call, cut(r1)))
-            case [cut, second]:
-                return lambda r1, r2, _3, _4, _5: extend(function(call, cut(r1), second(r2)))
+                return lambda _1, _2, _3, _4, _5: function(call) & result
+            case [first]:
+                return lambda r1, _2, _3, _4, _5: function(call, r1 & first) & result
+            case [first, second]:
+                return lambda r1, r2, _3, _4, _5: function(call, r1 & first, r2 & second) & result
+            case [first, second, third]:
+                return lambda r1, r2, r3, _4, _5: function(call, r1 & first, r2 & second, r3 & third) & result
             case _:
-                return lambda *registers: extend(
-                    function(call, *(cut(register) for cut, register in zip(cuts, registers, strict=False)))
-                )
+                raise AssertionError("not so few parameters")
 
     @property
     def _has_named_sizes(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sys import byteorder
 from typing import NamedTuple, Protocol
 
-from device.vm.analysis.intervals import Value
+from device.vm.analysis.values import Value
 from device.vm.decode import MASK32
 from device.vm.interpreter.lines import Lines, Site
 from device.vm.interpreter.texts import Text, variable

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from device.vm.analysis.budget import Segment
-from device.vm.analysis.intervals import State, step_over
+from device.vm.analysis.effects import step_over
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block
 from device.vm.analysis.liveness import BOTH, EVERYTHING, SAVED, before
+from device.vm.analysis.values import State
 from device.vm.decode import (
     ALU,
     ATOMIC_FETCH,
@@ -39,6 +40,7 @@ from device.vm.interpreter.expressions import (
     operate,
     reorder,
 )
+from device.vm.interpreter.inlining import ENTERING
 from device.vm.interpreter.lines import Kind, Lines, Site
 from device.vm.interpreter.pending import MANY, Pending
 from device.vm.interpreter.texts import Text, cut, number, variable
@@ -102,6 +104,7 @@ class BlockWriter:
         self._frames = frames
         self._data_base = data_base
         self._live_behind = 0
+        self._framed = False
         self._steps: Mapping[int, Callable[[Step, Site], dict[int, Text]]] = {
             ALU: self._alu,
             LOAD: self._load,
@@ -110,20 +113,30 @@ class BlockWriter:
             CALL_HELPER: self._call_helper,
         }
 
-    def write(self, block: Block, state: State, live_out: int, segments: Sequence[Segment]) -> None:
-        """Write the steps of a block, except a jump or test at its end, whose cost is charged here too."""
+    def write(self, block: Block, state: State, live_out: int, segments: Sequence[Segment] | int) -> None:
+        """Write the steps of a block, except a jump or test at its end, whose cost is charged here too.
+
+        In a loop that counts the budget nothing is charged: what was spent before is in place of `segments`.
+        """
         registers = self._registers
         registers.begin(state)
+        self._framed = False
         lives, uses = self._look_ahead(block, live_out)
         registers.uses = list(uses[0])
-        waiting = iter(segments)
-        left = self._charge(next(waiting), block.start, lives[0])
+        if isinstance(segments, int):
+            waiting: Iterator[Segment] = iter(())
+            left = -segments
+        else:
+            waiting = iter(segments)
+            left = self._charge(next(waiting), block.start, lives[0])
         for index, (pc, step) in enumerate(block.steps):
-            if step[0] in (BRANCH, JUMP, EXIT):
-                break
             site = Site(pc, left, lives[index])
-            self._live_behind = lives[index + 1]
             left -= 1
+            if step[0] in (BRANCH, JUMP, EXIT):
+                if step is ENTERING:
+                    self._need_frame(site)
+                continue
+            self._live_behind = lives[index + 1]
             if step[0] == CALL_LOCAL:
                 self._call_local(step, site)
                 left = self._charge(next(waiting), pc + 1, lives[index + 1])
@@ -153,11 +166,21 @@ class BlockWriter:
         values = [registers.take(register).exact for register in (0, *self._callees.returned)]
         return f"return {', '.join(['n', *values])}"
 
+    def look(self, block: Block, live_out: int, need: int) -> None:
+        """Look at the budget in front of a block."""
+        live = live_out
+        for _, step in reversed(block.steps):
+            live = before(step, live, self._callees.needs, self._callees.returned_halves)
+        self._look(need, block.start, live)
+
+    def _look(self, need: int, pc: int, live: int) -> None:
+        more = self._lines.use("more", "m.more")
+        self._lines.add(f"if n < {need}: n = {more}(n, {need})", Site(pc, 0, live))
+
     def _charge(self, segment: Segment, pc: int, live: int) -> int:
         """Take a segment's cost off the budget, or leave where it does not suffice."""
         if segment.need:
-            more = self._lines.use("more", "m.more")
-            self._lines.add(f"if n < {segment.need}: n = {more}(n, {segment.need})", Site(pc, 0, live))
+            self._look(segment.need, pc, live)
         if segment.cost:
             self._lines.add(f"n -= {segment.cost}")
         return segment.cost
@@ -314,15 +337,24 @@ class BlockWriter:
         registers.add(f"r0 = {call}({step[7]}, {arguments}) & {MASK64}", site)
         return {}
 
-    def _call_local(self, step: Step, site: Site) -> None:
-        """A callee's frame lies below ours and is accessible while it runs."""
-        registers, lines, target = self._registers, self._lines, step[6]
+    def _need_frame(self, site: Site) -> Text:
+        """Leave it to the exact tier to call something in the deepest frame, once a block; what r10 is."""
+        registers, lines = self._registers, self._lines
         registers.write_load()
         pointer = registers.value(FRAME_POINTER)
+        if self._framed:
+            return pointer
+        self._framed = True
         if not pointer.is_constant:
             lines.add(f"if r10 == {self._frames.deepest}: raise Elsewhere", registers.noted(site))
         elif pointer.low == self._frames.deepest:
             lines.add("raise Elsewhere", registers.noted(site))
+        return pointer
+
+    def _call_local(self, step: Step, site: Site) -> None:
+        """A callee's frame lies below ours and is accessible while it runs."""
+        registers, lines, target = self._registers, self._lines, step[6]
+        pointer = self._need_frame(site)
         name = self._callees.name(target, registers.state)
         registers.write_out(self._live_behind & SAVED)
         arguments = ["n", "m", f"{pointer.text} - {self._frames.size}"]

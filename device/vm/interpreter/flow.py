@@ -7,16 +7,16 @@ than one loop sets `j`, which is tested behind each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from device.vm.analysis.budget import Segment
-from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block, Unit
 from device.vm.analysis.liveness import EVERYTHING
 from device.vm.analysis.structure import Structure
+from device.vm.analysis.values import State
 from device.vm.interpreter.blocks import BlockWriter
 from device.vm.interpreter.lines import Lines, Site
 
@@ -36,18 +36,27 @@ class TooDeep(Exception):
     """The nested form is nested too deeply."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn of a loop costs, whichever way it goes, and what was spent of it in front of each block."""
+
+    cost: int
+    spent: Mapping[int, int]
+
+
 @dataclass(slots=True)
 class Around:
     """A Python loop around the code that is being written.
 
     `break` leads to block `behind`, `continue` to block `header`; a loop that runs once has none. `through`
     are the targets of jumps that end it on their way further out. `written` is False for a loop that runs
-    once and that nothing has to cut short: it is left out.
+    once and that nothing has to cut short: it is left out. With a `turn` it counts the budget by itself.
     """
 
     behind: int
     header: int
     written: bool
+    turn: Turn | None = None
     through: set[int] = field(default_factory=set)
 
 
@@ -73,6 +82,9 @@ class FlowWriter:
         self._cut_short: set[int] = set()
         self._drafting = False
         self._depth = 0
+        self._members: dict[int, list[int]] = {}
+        for number, header in enumerate(shape.loop):
+            self._members.setdefault(header, []).append(number)
 
     def nested(self) -> None:
         """As nested loops. Raises TooDeep when they are nested too deeply for CPython."""
@@ -142,7 +154,7 @@ class FlowWriter:
         return reached
 
     def _loop(self, number: int, follow: int) -> bool:
-        around = self._open(Around(follow, number, written=True))
+        around = self._open(Around(follow, number, written=True, turn=self._turn(number)))
         labels = self._shape.labels[number][: self._shape.inside[number]]
         self._chain(self._run, number, labels, number)
         self._close(around)
@@ -166,7 +178,7 @@ class FlowWriter:
                     return True
                 target = other
             if not self._inline(number, target):
-                return self._jump(target, follow)
+                return self._jump(number, target, follow)
             if target in self._shape.headers or self._shape.labels[target]:
                 return self._tree(target, follow)
             number = target
@@ -189,16 +201,13 @@ class FlowWriter:
     def _go(self, source: int, target: int, follow: int) -> bool:
         if self._inline(source, target):
             return self._tree(target, follow)
-        reached = self._jump(target, follow)
-        if reached:
-            self._add("pass")
-        return reached
+        return self._jump(source, target, follow)
 
     def _inline(self, source: int, target: int) -> bool:
         """Whether the code of `target` stands where `source` jumps to it."""
         return target > source and target not in self._shape.labelled
 
-    def _jump(self, target: int, follow: int) -> bool:
+    def _jump(self, source: int, target: int, follow: int) -> bool:
         """A jump to code that stands elsewhere; whether it is reached by going on."""
         if target == follow:
             return True
@@ -206,6 +215,9 @@ class FlowWriter:
         if self._drafting:
             self._note(target)
             return False
+        turn = self._turn_around(source)
+        if turn is not None and target not in turn.spent:
+            self._add(f"n -= {turn.spent[source] + len(self._blocks[source].steps)}")
         *through, _ = self._way(written, target)
         if through:
             self._lines.use("j", "0")
@@ -243,7 +255,9 @@ class FlowWriter:
         if around.written and not self._drafting:
             self._lines.add("while True:")
             self._lines.level += 1
-        if sum(one.written for one in self._around) > LOOP_DEPTH:
+            if around.turn is not None:
+                self._count(around.header, around.turn.cost)
+        if sum(1 if one.turn is None else 2 for one in self._around if one.written) > LOOP_DEPTH:
             raise TooDeep
         return around
 
@@ -252,6 +266,8 @@ class FlowWriter:
         self._around.pop()
         if self._drafting or not around.written:
             return
+        if around.turn is not None:
+            self._recount(around.turn.cost)
         self._lines.level -= 1
         written = [one for one in self._around if one.written]
         for target in sorted(around.through):
@@ -259,6 +275,48 @@ class FlowWriter:
                 if target in (written[-1].header, written[-1].behind):
                     self._add("j = 0")
                 self._end(written, target)
+
+    # Loops that count the budget: `n` is what was left at the start of a turn
+
+    def _turn(self, header: int) -> Turn | None:
+        """What a turn of a loop costs; None where it is not always the same, or not known here."""
+        if any(around == header for around in self._shape.outer.values()):
+            return None
+        spent, turn = {header: 0}, 0
+        for number in self._members[header]:
+            segments = self._facts.segments[number]
+            if len(segments) > 1:  # a call gives the budget back
+                return None
+            behind = spent[number] + segments[0].cost
+            for target in self._blocks[number].successors():
+                if target == header:
+                    if turn not in (0, behind):
+                        return None
+                    turn = behind
+                elif self._shape.loop[target] == header and spent.setdefault(target, behind) != behind:
+                    return None
+        return Turn(turn, spent)
+
+    def _turn_around(self, number: int) -> Turn | None:
+        """That of the loop around a block."""
+        if self._drafting or not self._around:
+            return None
+        header = self._shape.loop[number]
+        turns = (around.turn for around in reversed(self._around) if around.header == header != NOWHERE)
+        return next(turns, None)
+
+    def _count(self, header: int, cost: int) -> None:
+        self._writer.look(self._blocks[header], self._facts.live[header], cost)
+        self._lines.add(f"for n in range(n, {cost - 1}, -{cost}):")
+        self._lines.level += 1
+
+    def _recount(self, cost: int) -> None:
+        """Where the budget has run out it is looked at again; else the loop was ended."""
+        self._lines.end()
+        with self._lines.block("else:"):
+            self._add(f"n -= {cost}")
+            self._add("continue")
+        self._add("break")
 
     # What is left out while drafting
 
@@ -268,7 +326,9 @@ class FlowWriter:
         if state is None:
             self._lines.add("raise Elsewhere", Site(block.start, 0, EVERYTHING))
             return False
-        self._writer.write(block, state, self._facts.live[number], self._facts.segments[number])
+        turn = self._turn_around(number)
+        segments = self._facts.segments[number] if turn is None else turn.spent[number]
+        self._writer.write(block, state, self._facts.live[number], segments)
         return True
 
     @contextmanager

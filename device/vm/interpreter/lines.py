@@ -42,7 +42,6 @@ class Lines:
     sites: dict[int, Site] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     level: int = 2
-    deepest: int = 2
     _temporaries: int = 0
 
     def add(self, text: str, site: Site | None = None) -> None:
@@ -56,8 +55,13 @@ class Lines:
         """A compound statement; its body is what is added within."""
         self.add(head, site)
         self.level += 1
-        self.deepest = max(self.deepest, self.level)
         yield
+        self.end()
+
+    def end(self) -> None:
+        """End a compound statement, which has to have a body."""
+        if self.rows[-1].endswith(":"):
+            self.add("pass")
         self.level -= 1
 
     def temporary(self) -> str:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from device.vm.faults import GuestFault
+from device.vm.helpers.contract import BoundHelper
+from device.vm.helpers.gate import bound
 from device.vm.isa import REGISTERS
 from device.vm.memory import (
     STACK_PLACE,
     STACK_TOP,
     WINDOWS,
+    Buffer,
     GuestMemory,
     Region,
     window_of,
@@ -19,8 +22,6 @@ from device.vm.program import Run
 
 Frame = tuple[int, list[int]]
 """Where a caller goes on, and its r6 to r10."""
-
-Buffer = bytearray | memoryview
 
 SHARE: Final = 200_000
 """Instructions that translated code is handed at once; between two shares the run's control is looked at."""
@@ -107,7 +108,7 @@ class Machine:
     """
 
     __slots__ = (
-        "call_helper",
+        "_helpers",
         "canonical",
         "frames",
         "memory",
@@ -123,7 +124,7 @@ class Machine:
         self.run = run
         self.memory: GuestMemory = run.memory
         self.stack = run.memory.stack
-        self.call_helper = run.call_helper
+        self._helpers: dict[int, BoundHelper] = {}
         self.frames: list[Frame] = []
         self.rest = 0
         self.settled = False
@@ -167,16 +168,20 @@ class Machine:
         data = memoryview(self.writes[place] if write else self.reads[place])
         return data[: len(data) // size * size].cast(_ALIGNED[size])
 
-    def wake_up(self, helper: int, *arguments: int) -> int:
+    def wake_up(self, helper: int, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
         """PERIODIC_WAKEUP, which is for the exact tier where the budget begins anew with it."""
         if self.run.renews:
             raise Elsewhere
-        return self.help(helper, *arguments)
+        return self.help(helper, r1, r2, r3, r4, r5)
 
-    def help(self, helper: int, *arguments: int) -> int:
+    def help(self, helper: int, r1: int, r2: int, r3: int, r4: int, r5: int) -> int:
         """Call a helper as an instruction does: the control is looked at first."""
         self.run.control.check()
-        return self.call_helper(helper, *arguments)
+        return (self._helpers.get(helper) or self._bind(helper))(r1, r2, r3, r4, r5)
+
+    def _bind(self, helper: int) -> BoundHelper:
+        found = self._helpers[helper] = bound(self.run.call_helper, helper)
+        return found
 
 
 def shown(registers: Sequence[int]) -> tuple[int | None, ...]:

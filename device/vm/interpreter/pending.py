@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from device.vm.analysis.intervals import State
 from device.vm.analysis.liveness import BOTH
+from device.vm.analysis.values import State
 from device.vm.interpreter.lines import Lines, Site
 from device.vm.interpreter.texts import LONG_TEXT, Text, number, variable
 from device.vm.isa import FRAME_POINTER, REGISTERS

@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from device.vm.analysis.entries import Entry, among, kinds_at_call, kinds_of
 from device.vm.analysis.functions import Functions
-from device.vm.analysis.intervals import State
 from device.vm.analysis.lift import Decode
 from device.vm.analysis.liveness import BOTH
+from device.vm.analysis.values import State
 from device.vm.arithmetic import OPERATIONS
 from device.vm.faults import GuestFault
 from device.vm.interpreter.blocks import Callees
 from device.vm.interpreter.guesses import Guesses
+from device.vm.interpreter.inlining import Steps, leaf
 from device.vm.interpreter.lines import Kind, Site
 from device.vm.interpreter.machine import LOST, Elsewhere, Left, Short
 from device.vm.interpreter.units import Surroundings, translate
@@ -65,7 +66,10 @@ class Translation:
         callees = Callees(
             self._functions.needs.__getitem__, self.returned, self._functions.quiet, self._callee
         )
-        self._around = Surroundings(frame_size, frames, data_base, callees, self._guesses.distrusted)
+        self._leaves: dict[int, Steps | None] = {}
+        self._around = Surroundings(
+            frame_size, frames, data_base, callees, self._leaf_at, self._guesses.distrusted
+        )
         self._waiting: list[Entry] = []
         self._lock = Lock()
 
@@ -124,6 +128,12 @@ class Translation:
         entry = Entry(start, kinds_at_call(state, self._functions.needs[start]))
         return self._name(among(entry, self._names, VARIANTS))
 
+    def _leaf_at(self, start: int) -> Steps | None:
+        """What a function does, if that is to be written where it is called."""
+        if start not in self._leaves:
+            self._leaves[start] = leaf(self._functions.part(start).unit)
+        return self._leaves[start]
+
     def _make(self, entry: Entry) -> Function:
         name = self._names[entry]
         part = self._functions.part(entry.start)
@@ -169,4 +179,4 @@ _NAMES: Final[dict[str, Any]] = {
 
 def _space() -> dict[str, Any]:
     """What the functions of one program see as globals."""
-    return {**_NAMES, "__builtins__": {"locals": locals}}
+    return {**_NAMES, "__builtins__": {"locals": locals, "range": range}}

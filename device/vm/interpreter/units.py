@@ -9,10 +9,13 @@ from device.vm.analysis import intervals
 from device.vm.analysis.budget import segments
 from device.vm.analysis.entries import Entry
 from device.vm.analysis.functions import Part
+from device.vm.analysis.lift import Unit
 from device.vm.analysis.liveness import BOTH
+from device.vm.analysis.structure import Structure
 from device.vm.interpreter.access import Access
 from device.vm.interpreter.blocks import BlockWriter, Callees, Frames
 from device.vm.interpreter.flow import Facts, FlowWriter, TooDeep
+from device.vm.interpreter.inlining import Steps, inlined
 from device.vm.interpreter.lines import Lines, Site
 from device.vm.isa import FRAME_POINTER
 from device.vm.memory import STACK_TOP
@@ -40,6 +43,7 @@ class Surroundings:
     frames: int
     data_base: int
     callees: Callees
+    leaf_at: Callable[[int], Steps | None]
     distrusted: Collection[int]
 
     @property
@@ -50,13 +54,13 @@ class Surroundings:
 
 def translate(name: str, entry: Entry, part: Part, around: Surroundings) -> Translated:
     """Write the function of a unit that begins at `entry`."""
-    unit = part.unit
+    unit = inlined(part.unit, around.leaf_at)
     state = entry.state(around.frame_size, around.stack_size)
     states = intervals.solve(unit, part.shape, state, around.data_base)
     facts = Facts(states, part.live, segments(unit, part.shape))
-    lines = _write(FlowWriter.nested, part, facts, around) if part.shape.structured else None
+    lines = _write(FlowWriter.nested, unit, part.shape, facts, around) if part.shape.structured else None
     if lines is None:
-        lines = _write(FlowWriter.dispatching, part, facts, around)
+        lines = _write(FlowWriter.dispatching, unit, part.shape, facts, around)
     if lines is None:
         raise AssertionError("the dispatching form is as deep as the logarithm of the blocks")
     parameters = tuple(register for register in range(FRAME_POINTER) if part.entering & BOTH[register])
@@ -66,7 +70,7 @@ def translate(name: str, entry: Entry, part: Part, around: Surroundings) -> Tran
 
 
 def _write(
-    form: Callable[[FlowWriter], None], part: Part, facts: Facts, around: Surroundings
+    form: Callable[[FlowWriter], None], unit: Unit, shape: Structure, facts: Facts, around: Surroundings
 ) -> Lines | None:
     """The unit's statements in one of the two forms; None when that form is nested too deeply."""
     lines = Lines()
@@ -74,7 +78,7 @@ def _write(
     frames = Frames(around.frame_size, STACK_TOP - around.stack_size + around.frame_size)
     blocks = BlockWriter(lines, access, around.callees, frames, around.data_base)
     try:
-        form(FlowWriter(lines, blocks, part.unit, part.shape, facts))
+        form(FlowWriter(lines, blocks, unit, shape, facts))
     except TooDeep:
         return None
     return lines

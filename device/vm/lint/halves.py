@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from device.vm.analysis import intervals
-from device.vm.analysis.intervals import ANY, WORD, State, Value, constant
+from device.vm.analysis.effects import step_over
 from device.vm.analysis.lift import UNIT_LIMIT, Unit, lift
 from device.vm.analysis.liveness import ARGUMENTS, BOTH, EVERYTHING, HIGH, LOW, RESULT, before
 from device.vm.analysis.structure import shape
+from device.vm.analysis.values import ANY, WORD, State, Value, constant
 from device.vm.decode import CALL_HELPER, MASK32, Step, decode_step
 from device.vm.isa import FRAME_POINTER, REGISTERS
 from device.vm.memory import STACK_TOP
@@ -77,7 +78,7 @@ class Halves:
                 continue
             state = list(known)
             for pc, step in block.steps:
-                intervals.step_over(step, state, program.relative_data_base)
+                step_over(step, state, program.relative_data_base)
                 self._after[pc] = _either(self._after.get(pc), state)
 
 

@@ -16,7 +16,8 @@ class Setup:
     """What a run is given: memory with rights, argument registers, helpers that it may call, rules.
 
     r1 and r2 are those of a device (context and its length) where they are None. `allowed` None: all helpers.
-    `branch_limit`, `zero_divisors` and `renews` are those of Rules and Run.
+    `branch_limit`, `zero_divisors` and `renews` are those of Rules and Run. `packet`: a view, which is
+    read-only, and a buffer, as packet hooks have them.
     """
 
     context: bytes = b""
@@ -29,6 +30,7 @@ class Setup:
     branch_limit: int | None = None
     zero_divisors: bool = False
     renews: bool = False
+    packet: tuple[bytes, bytes] | None = None
 
     @property
     def rules(self) -> Rules:

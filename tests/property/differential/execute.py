@@ -16,7 +16,14 @@ from zlib import crc32
 from device.storage.stores import MemoryStore
 from device.vm.faults import Fault, FaultCode, GuestFault
 from device.vm.helpers import HELPERS, Call, CType, Helper, Parameter, Services, gate
-from device.vm.memory import CONTEXT_BASE, DATA_BASE, GuestMemory
+from device.vm.memory import (
+    CONTEXT_BASE,
+    DATA_BASE,
+    PACKET_BUFFER_BASE,
+    PACKET_VIEW_BASE,
+    GuestMemory,
+    Region,
+)
 from device.vm.program import PERIODIC_WAKEUP, Control, Engine, HelperGate, Program, Run, build_memory
 from tests.property.differential.case import Case
 
@@ -171,6 +178,8 @@ def _run(engine: Engine, program: Program, case: Case) -> Observed:
         extra=extra,
         frame_size=setup.frame_size,
     )
+    if setup.packet is not None:
+        memory = GuestMemory((*memory.regions[1:], *_packet(*setup.packet)), memory.stack)
     memory.stack.data[:] = _LEFT_OVER[: len(memory.stack.data)]
     calls: list[tuple[object, ...]] = []
     run = Run(
@@ -189,6 +198,14 @@ def _run(engine: Engine, program: Program, case: Case) -> Observed:
         return Observed(None, None, 0, (), (), f"{type(error).__name__}: {error}")
     content = tuple(bytes(region.data) for region in memory.regions)
     return Observed(outcome.r0, _essence(outcome.fault), outcome.instructions, content, tuple(calls))
+
+
+def _packet(view: bytes, buffer: bytes) -> tuple[Region, Region]:
+    """The regions of a packet hook (device/vm/packet.py)."""
+    return (
+        Region("the packet view", PACKET_VIEW_BASE, bytearray(view), writable=False),
+        Region("the packet buffer", PACKET_BUFFER_BASE, bytearray(buffer), writable=True),
+    )
 
 
 def _essence(fault: Fault | None) -> tuple[object, ...] | None:

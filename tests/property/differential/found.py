@@ -35,11 +35,16 @@ def smallest(difference: Difference, make: Factory) -> Difference | None:
 
 def describe(difference: Difference, factories: Mapping[str, Factory], seed: str, number: int) -> str:
     """The report of a difference that case `number` showed."""
-    head = f"; seed {seed}, case {number}\n"
+    return f"; seed {seed}, case {number}\n" + describe_small(difference, factories)
+
+
+def describe_small(difference: Difference, factories: Mapping[str, Factory]) -> str:
+    """The report of a difference in the smallest case that a new engine shows it on."""
     make = factories.get(difference.engine)
     if make is None:
-        return head + listing.report(difference)
+        return listing.report(difference)
     small = smallest(difference, make)
     if small is None:
-        head += "; only after the cases before it: run all from the first on, in one process\n"
-    return head + listing.report(small or difference)
+        head = "; only after the cases before it: run all from the first on, in one process\n"
+        return head + listing.report(difference)
+    return listing.report(small)

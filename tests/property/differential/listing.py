@@ -49,6 +49,8 @@ def _directives(case: Case) -> Iterator[tuple[str, ...]]:
         yield "context", setup.context.hex() or "-", _right(setup.context_writable)
     for content, writable in setup.extra:
         yield "region", content.hex() or "-", _right(writable)
+    if setup.packet is not None:
+        yield "packet", *(content.hex() or "-" for content in setup.packet)
     if setup.branch_limit is not None:
         yield "branches", str(setup.branch_limit)
     for name, on in (("zero-divisors-fault", setup.zero_divisors), ("renews", setup.renews)):
@@ -96,6 +98,9 @@ def _directed(case: Case, name: str, words: list[str]) -> Case:
         case "region", [content, right]:
             region = (bytes.fromhex(content.strip("-")), RIGHTS[right])
             setup = replace(setup, extra=(*setup.extra, region))
+        case "packet", [view, buffer]:
+            contents = (bytes.fromhex(view.strip("-")), bytes.fromhex(buffer.strip("-")))
+            setup = replace(setup, packet=contents)
         case "branches", [number]:
             setup = replace(setup, branch_limit=int(number))
         case "zero-divisors-fault", []:
