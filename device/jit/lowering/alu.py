@@ -19,7 +19,6 @@ from device.jit.encoder import (
     alu,
     alu_imm,
     extend,
-    load_constant,
     long_mul,
     mla,
     mls,
@@ -152,8 +151,7 @@ class AluWriter:
                 return
         scratch = self._t2 if a != self._t2 else self._t3
         if constant is not None and op in (Alu.ADC, Alu.SBC):
-            self._asm.emit(*_constant_keeping_flags(scratch, constant))
-            b = scratch
+            b = self._o.value(constant, scratch, Flags.KEEP)
         else:
             b = self._o.second(high, scratch)
         self._asm.emit(alu(op, target, a, b, flags))
@@ -230,7 +228,7 @@ class AluWriter:
             return
         self._asm.emit(alu_imm(Alu.RSB, low, self._a(False, self._t0), 0, Flags.SET))
         self._done(False, low)
-        self._asm.emit(*_constant_keeping_flags(self._t2, 0))
+        self._o.load(self._t2, 0, Flags.KEEP)
         high = self._target(True, self._t1)
         a = self._o.read(self._dst, True, self._t1, Flags.KEEP)
         self._asm.emit(alu(Alu.SBC, high, self._t2, a))
@@ -434,8 +432,3 @@ class AluWriter:
             target = self._target(True, self._t1)
             asm.emit(shift_reg(op, target, high, self._t2))
             self._done(True, target)
-
-
-def _constant_keeping_flags(register: int, value: int) -> tuple[int, ...]:
-    """A constant between an instruction that sets the carry and one that reads it."""
-    return load_constant(register, value, Flags.KEEP)

@@ -106,6 +106,9 @@ class BranchWriter:
         b = self._o.core(self._src, False)
         if b is None:
             return None
+        return self._joined_with_register(need, cond, a, b)
+
+    def _joined_with_register(self, need: int, cond: Cond, a: int, b: int) -> Joined | None:
         if cond in _SWAPPED:
             return self._guarded(need, compare(Compare.CMP, b, a), _SWAPPED[cond])
         if cond is Cond.NE:
@@ -113,6 +116,9 @@ class BranchWriter:
         return self._guarded(need, compare(Compare.CMP, a, b), cond)
 
     def _joined_with_constant(self, need: int, cond: Cond, a: int, constant: int) -> Joined | None:
+        held = self._o.held.get(constant)
+        if held is not None:
+            return self._joined_with_register(need, cond, a, held)
         if cond in _BELOW_NEXT and constant != _GREATEST[cond]:
             cond, constant = _BELOW_NEXT[cond], constant + 1 & MASK32
         if cond is Cond.NE and constant:

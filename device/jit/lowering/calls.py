@@ -282,7 +282,7 @@ class CallWriter:
                 moves[target] = core
         move_together(asm, moves)
         for place, (register, high) in late:
-            o.read(register, high, place)
+            o.copy(register, high, place)
         for (register, _), target in zip(passed, _IN_REGISTERS, strict=False):
             if register == FRAME_POINTER:
                 asm.emit(alu_imm(Alu.SUB, target, target, self._frame_size))
@@ -391,8 +391,9 @@ class CallWriter:
             else:
                 moves[target] = core
         move_together(asm, moves)
+        o.held = {}  # a constant that was kept may have been in one of these
         for half in late:
-            o.read(*half, RESULTS[half])
+            o.copy(*half, RESULTS[half])
         if self._outermost:
             asm.emit(mov(R.R2, BUDGET))
             asm.emit(pop([*self._saved[:-1], R.PC]))

@@ -28,10 +28,11 @@ from device.jit.fixups import Label
 from device.jit.lowering.alu import AluWriter, Divided
 from device.jit.lowering.branches import BranchWriter, Joined
 from device.jit.lowering.calls import Callee, CallSite, CallWriter, Request, arriving
+from device.jit.lowering.literals import UNIT, literals, wishes
 from device.jit.lowering.looked import Half, Home, Homes, Looked, known, look
-from device.jit.lowering.memory import MemoryWriter, Place
+from device.jit.lowering.memory import Layout, MemoryWriter, Place
 from device.jit.lowering.operands import Operands, Scratch
-from device.jit.lowering.webs import BUDGET, allocate
+from device.jit.lowering.webs import BUDGET, allocate, scratch_beside
 from device.vm.analysis.budget import Segment, segments
 from device.vm.analysis.functions import Part
 from device.vm.analysis.intervals import solve
@@ -146,32 +147,28 @@ class FunctionWriter:
         self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
         view = look(unit, self._states, part.live, program.data_base, program.needs, program.returned_halves)
         self._looked = view.steps
+        layout = Layout(program.places, program.frame_size, program.distrusted, checked=program.checked)
         homes = allocate(
             unit,
             part.shape,
             view,
             self._states,
             arriving(self._passed),
+            wishes(part.shape, view.steps, layout),
             framed=known(entry, FRAME_POINTER, high=False) is None,
         )
+        self._literals = literals(homes.constants, part.shape)
         self._homes = homes.starts
         self.singles = homes.singles
-        self._operands = Operands(asm, homes.scratch)
-        self._t0 = homes.scratch[0]
-        self._used = homes.used | {BUDGET, *homes.scratch}
+        scratch = scratch_beside(homes.cores)
+        self._operands = Operands(asm, scratch)
+        self._t0 = scratch[0]
+        self._used = frozenset({*homes.cores, BUDGET, *scratch})
         if program.calls:
             self._used |= frozenset(R)
         self._alu = AluWriter(self._operands)
         self._branches = BranchWriter(self._operands)
-        self._memory = MemoryWriter(
-            self._operands,
-            program.places,
-            program.frame_size,
-            program.distrusted,
-            self._exit,
-            program.checker,
-            checked=program.checked,
-        )
+        self._memory = MemoryWriter(self._operands, layout, self._exit, program.checker)
         self._calls = CallWriter(
             self._operands,
             program.request,
@@ -187,7 +184,9 @@ class FunctionWriter:
         self.call_sites: dict[str, CallSite] = {}
         self.requests: dict[str, Exit] = {}
         self._waiting: list[tuple[Label, Exit]] = []
+        self._shape = part.shape
         self._label_of = [asm.label() for _ in unit.blocks]
+        self._front_of = {header: asm.label() for header in self._literals.kept if header != UNIT}
         self._joined: dict[int, tuple[int, Joined]] = {}
         self._charged: dict[int, Label] = {}
         if program.checked:
@@ -200,6 +199,7 @@ class FunctionWriter:
         `parameters` are then the halves that it takes from the state's words.
         """
         self.parameters = self._calls.enter(self._homes[0], self._entry, self._passed, self._used)
+        self._keep(UNIT)
         for number, block in enumerate(self._unit.blocks):
             self._block(number, block)
         self._asm.pool()
@@ -221,6 +221,7 @@ class FunctionWriter:
             need = self._segments[header][0].need
             if header > number or not need or not self._looked[header]:
                 continue
+            self._stand(number)
             self._operands.at = self._looked[number][-1]
             joined = self._branches.joined(need, taken=header == block.taken)
             if joined is not None:
@@ -242,7 +243,11 @@ class FunctionWriter:
 
     def _block(self, number: int, block: Block) -> None:
         asm = self._asm
+        if number in self._front_of:
+            asm.bind(self._front_of[number])
+            self._keep(number)
         asm.bind(self._label_of[number])
+        self._stand(number)
         if self._states[number] is None:
             asm.emit(udf(1))  # nothing comes here
             return
@@ -271,16 +276,40 @@ class FunctionWriter:
         elif block.end == TEST and block.taken != block.next:
             taken = self._branches.compare()
             if block.taken == number + 1:
-                self._asm.jump_if(taken.inverse, self._label_of[block.next])
+                self._asm.jump_if(taken.inverse, self._label_to(number, block.next))
                 return
-            self._asm.jump_if(taken, self._label_of[block.taken])
+            self._asm.jump_if(taken, self._label_to(number, block.taken))
             self._go(number, block.next)
         else:
             self._go(number, block.next)
 
     def _go(self, number: int, target: int) -> None:
         if target != number + 1:
-            self._asm.jump(self._label_of[target])
+            self._asm.jump(self._label_to(number, target))
+
+    # Constants that are kept in registers
+
+    def _keep(self, header: int) -> None:
+        """Load what is kept in a loop, or in the whole unit."""
+        for value, register in self._literals.kept.get(header, {}).items():
+            self._operands.load(register, value)
+
+    def _stand(self, number: int) -> None:
+        """Be in a block, as far as constants go."""
+        self._operands.held = self._literals.around(self._loop(number))
+
+    def _loop(self, number: int) -> int:
+        return self._shape.loop[number] if self._shape.structured else UNIT
+
+    def _label_to(self, source: int, target: int) -> Label:
+        """Where a jump goes: from outside of a loop to where its constants are loaded."""
+        if target in self._front_of:
+            header = self._loop(source)
+            while header not in (UNIT, target):
+                header = self._shape.outer[header]
+            if header == UNIT:
+                return self._front_of[target]
+        return self._label_of[target]
 
     def _ahead_of(self, at: Looked) -> Moment:
         return Moment(at.pc, at.live, at.wanted, at.before, at.homes)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from device.vm.analysis.effects import step_over
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.liveness import EVERYTHING, HIGH, HIGH_AT, effect
+from device.vm.analysis.structure import Structure
 from device.vm.analysis.values import State
 from device.vm.decode import MASK32, Step
 from device.vm.isa import FRAME_POINTER
@@ -21,6 +22,9 @@ Half = tuple[int, bool]
 """(register, whether it is the high half)."""
 
 FRAME: Final[Half] = (FRAME_POINTER, False)
+
+_DEPTH_BITS: Final = 3
+_DEEPEST: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +203,12 @@ def known(state: State, register: int, high: bool) -> int | None:
     if low_bound == high_bound:
         return low_bound >> 32 if high else low_bound & MASK32
     return 0 if high and high_bound <= MASK32 else None
+
+
+def weight_of(shape: Structure, number: int) -> int:
+    """How much more a block counts than one that is executed once."""
+    depth = 0
+    header = shape.loop[number] if shape.structured else -1
+    while header != -1:
+        depth, header = depth + 1, shape.outer[header]
+    return 1 << _DEPTH_BITS * min(depth, _DEEPEST)

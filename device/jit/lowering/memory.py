@@ -7,9 +7,9 @@ may have been wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from device.jit.assembler import Assembler
 from device.jit.encoder import (
@@ -33,6 +33,7 @@ from device.jit.encoder import (
     try_compare_imm,
 )
 from device.jit.fixups import Label
+from device.jit.lowering.looked import Looked
 from device.jit.lowering.operands import Operands, Scratch
 from device.vm.decode import (
     ATOMIC_FETCH,
@@ -69,6 +70,62 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """What is known of memory: the regions by window, the size of frames, and accesses not to guess at."""
+
+    places: Sequence[Place | None]
+    frame_size: int
+    distrusted: Collection[int]
+    checked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What an access needs to be tested for: whether it is in [start, end), or anywhere at all."""
+
+    PLAIN: ClassVar = "nothing"
+    WITHIN: ClassVar = "one region"
+    UNKNOWN: ClassVar = "any region"
+    NOWHERE: ClassVar = "it can only fail"
+
+    test: str
+    start: int = 0
+    end: int = 0
+
+    def numbers(self, off: int, size: int) -> tuple[int, int]:
+        """What is added to the base register, and the most that may come out."""
+        return off - self.start & MASK32, self.end - self.start - size
+
+
+def way_of(at: Looked, register: int, size: int, layout: Layout, *, write: bool) -> Way:
+    """What an access of `size` bytes by a base register needs, given what is known of that."""
+    if not layout.checked:
+        return Way(Way.PLAIN)
+    off = at.step[6]
+    low, high, place = at.before[register]
+    if low + off < 0 or high + off > MASK32:
+        low, high = 0, MASK32
+    else:
+        low, high = low + off, high + off
+    if place < 0 or at.pc in layout.distrusted:
+        return Way(Way.UNKNOWN)
+    region = layout.places[place]
+    if region is None or (write and not region.writable) or region.end - region.start < size:
+        return Way(Way.NOWHERE)
+    bottom = region.start
+    if place == STACK_PLACE:
+        frame_low, frame_high, _ = at.before[FRAME_POINTER]
+        if register == FRAME_POINTER and off >= -layout.frame_size and high + size <= region.end:
+            return Way(Way.PLAIN)  # in our own frame or one above, whichever that is
+        if frame_low != frame_high:
+            return Way(Way.UNKNOWN)
+        bottom = frame_low - layout.frame_size
+    if low >= bottom and high + size <= region.end:
+        return Way(Way.PLAIN)
+    return Way(Way.WITHIN, bottom, region.end)
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """A proved address: [base + offset]."""
 
@@ -79,28 +136,21 @@ class Address:
 class MemoryWriter:
     """Writes the access at `operands.at`.
 
-    `places` are the regions by window; `exit_` gives the label of the exit of the instruction at hand, and
-    `checker` that of a routine (see below) which tests an address against all regions.
+    `exit_` gives the label of the exit of the instruction at hand, and `checker` that of a routine which
+    tests an address against all regions.
     """
 
     def __init__(
         self,
         operands: Operands,
-        places: Sequence[Place | None],
-        frame_size: int,
-        distrusted: frozenset[int],
+        layout: Layout,
         exit_: Callable[[], Label],
         checker: Callable[[int, bool, Scratch], Label],
-        *,
-        checked: bool = True,
     ) -> None:
         self._o = operands
         self._t0, self._t1, self._t2, self._t3 = operands.scratch
-        self._checked = checked
         self._asm: Assembler = operands.asm
-        self._places = places
-        self._frame_size = frame_size
-        self._distrusted = distrusted
+        self._layout = layout
         self._exit = exit_
         self._checker = checker
 
@@ -227,36 +277,22 @@ class MemoryWriter:
 
     def _find(self, register: int, off: int, size: int, *, write: bool) -> Address | None:
         """Where an access goes, after whatever tests it needs; None when it can only fail."""
-        if not self._checked:
+        way = way_of(self._o.at, register, size, self._layout, write=write)
+        if way.test == Way.PLAIN:
             return self._plain(register, off)
-        low, high, place = self._o.at.before[register]
-        if low + off < 0 or high + off > MASK32:
-            low, high = 0, MASK32
-        else:
-            low, high = low + off, high + off
-        if place < 0 or self._o.at.pc in self._distrusted:
+        if way.test == Way.WITHIN:
+            return self._within(register, off, size, way)
+        if way.test == Way.UNKNOWN:
             return self._unknown(register, off, size, write)
-        region = self._places[place]
-        if region is None or (write and not region.writable) or region.end - region.start < size:
-            self._asm.jump(self._exit())
-            return None
-        bottom: int | None = region.start
-        if place == STACK_PLACE:
-            bottom = self._bottom()
-            if register == FRAME_POINTER and off >= -self._frame_size and high + size <= region.end:
-                return self._plain(register, off)  # in our own frame or one above, whichever that is
-        if bottom is None:
-            return self._unknown(register, off, size, write)
-        if low >= bottom and high + size <= region.end:
-            return self._plain(register, off)
-        return self._within(register, off, size, bottom, region.end)
-
-    def _bottom(self) -> int | None:
-        """Where the active part of the stack begins, if it is known in which frame the function runs."""
-        low, high, _ = self._o.at.before[FRAME_POINTER]
-        return low - self._frame_size if low == high else None
+        self._asm.jump(self._exit())
+        return None
 
     def _plain(self, register: int, off: int) -> Address:
+        constant = self._o.constant(register, high=False)
+        if constant is not None and self._o.core(register, high=False) is None:
+            near = self._o.near(constant + off & MASK32)
+            if near is not None:
+                return Address(*near)
         base = self._o.read(register, False, self._t0)
         if off in _REACH:
             return Address(base, off)
@@ -267,28 +303,24 @@ class MemoryWriter:
         """The first scratch register = base + off, modulo 2^32."""
         encoding = try_alu_imm(Alu.ADD, self._t0, base, off & MASK32)
         if encoding is None:
-            self._o.load(self._t1, off & MASK32)
-            encoding = alu(Alu.ADD, self._t0, base, self._t1)
+            encoding = alu(Alu.ADD, self._t0, base, self._o.value(off & MASK32, self._t1))
         self._asm.emit(encoding)
 
-    def _within(self, register: int, off: int, size: int, start: int, end: int) -> Address:
+    def _within(self, register: int, off: int, size: int, way: Way) -> Address:
         """One comparison against both ends: what lies below is a large number."""
         base = self._o.read(register, False, self._t0)
         kept = base
         if base == self._t0 or off not in _REACH:
             self._sum(base, off)
             kept, off = self._t0, 0
-        difference = (off - start) & MASK32
+        difference, last = way.numbers(off, size)
         encoding = try_alu_imm(Alu.ADD, self._t1, kept, difference)
         if encoding is None:
-            self._o.load(self._t1, difference)
-            encoding = alu(Alu.ADD, self._t1, kept, self._t1)
+            encoding = alu(Alu.ADD, self._t1, kept, self._o.value(difference, self._t1))
         self._asm.emit(encoding)
-        last = end - start - size
         test = try_compare_imm(Compare.CMP, self._t1, last)
         if test is None:
-            self._o.load(self._t2, last)
-            test = compare(Compare.CMP, self._t1, self._t2)
+            test = compare(Compare.CMP, self._t1, self._o.value(last, self._t2))
         self._asm.emit(test)
         self._asm.jump_if(Cond.HI, self._exit())
         return Address(kept, off)
@@ -299,7 +331,7 @@ class MemoryWriter:
         if off or base != self._t0:
             self._sum(base, off)
         frame = self._o.read(FRAME_POINTER, False, self._t3)
-        self._asm.emit(alu_imm(Alu.SUB, self._t3, frame, self._frame_size))
+        self._asm.emit(alu_imm(Alu.SUB, self._t3, frame, self._layout.frame_size))
         self._asm.call(self._checker(size, write, self._o.scratch))
         self._asm.jump_if(Cond.HI, self._exit())
         return Address(self._t0, 0)

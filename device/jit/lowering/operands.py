@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from device.jit.assembler import Assembler
 from device.jit.encoder import (
     Flags,
@@ -15,6 +18,9 @@ from device.jit.encoder import (
 from device.jit.lowering.looked import Looked, known
 from device.vm.decode import MASK32
 
+_NEAR: Final = range(4096)
+"""What an access may add to a register."""
+
 Scratch = tuple[int, int, int, int]
 """Core registers that an instruction may use while it is executed. LR can be the second of them only."""
 
@@ -26,6 +32,8 @@ class Operands:
         self.asm = asm
         self.at: Looked
         self.scratch = scratch
+        self.held: Mapping[int, int] = {}
+        """Constants that are in registers here, besides homes."""
 
     # What is known
 
@@ -51,12 +59,25 @@ class Operands:
             return home.number
         value = self.constant(register, high)
         if value is not None:
-            self.load(scratch, value, flags)
-        elif home is None:
+            return self.value(value, scratch, flags)
+        if home is None:
             raise AssertionError(f"a half of r{register} is read and has no home")
-        else:
-            self.asm.emit(from_single(scratch, home.number))
+        self.asm.emit(from_single(scratch, home.number))
         return scratch
+
+    def value(self, value: int, scratch: int, flags: Flags = Flags.ANY) -> int:
+        """A core register that holds a constant: one that is kept, or `scratch`."""
+        held = self.held.get(value)
+        if held is not None:
+            return held
+        self.load(scratch, value, flags)
+        return scratch
+
+    def near(self, address: int) -> tuple[int, int] | None:
+        """A register that holds a constant not far below an address, and how far that is."""
+        distances = ((address - value, register) for value, register in self.held.items())
+        distance, register = min((found for found in distances if found[0] in _NEAR), default=(0, -1))
+        return (register, distance) if register >= 0 else None
 
     def second_constant(self, high: bool) -> int | None:
         """A half of the second operand of the step, a register or its immediate, where it is known."""
@@ -70,8 +91,7 @@ class Operands:
         _, _, _, mask, _, src, _, imm, from_register = self.at.step
         if from_register:
             return self.read(src, high, scratch)
-        self.load(scratch, (imm & mask) >> 32 if high else imm & mask & MASK32)
-        return scratch
+        return self.value((imm & mask) >> 32 if high else imm & mask & MASK32, scratch)
 
     def copy(self, register: int, high: bool, target: int) -> None:
         """Bring the half into a core register."""

@@ -8,13 +8,14 @@ long as it lives, counted by the depth of loops; a move whose two sides may shar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from device.jit.encoder import R
 from device.jit.encoder.operands import LOW
-from device.jit.lowering.looked import FRAME, Half, Home, Homes, Looked, View, halves_of, known
+from device.jit.lowering.literals import Wish
+from device.jit.lowering.looked import FRAME, Half, Home, Homes, Looked, View, halves_of, known, weight_of
 from device.jit.lowering.operands import Scratch
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.structure import Structure
@@ -40,8 +41,6 @@ _SPARE: Final[Sequence[tuple[int, ...]]] = (
 )
 """What an instruction may use while it is executed, beside so many low registers that are no homes."""
 
-_DEPTH_WEIGHT: Final = 8
-_DEEPEST: Final = 6
 _LOW_FIRST: Final = frozenset({Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR, Sem.MOV, Sem.NEG, Sem.LE64})
 _SHIFTS: Final = frozenset({Sem.LSH, Sem.RSH, Sem.ARSH})
 _TWO_OPERANDS: Final = frozenset({*_SHIFTS, Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR, Sem.MUL, Sem.NEG})
@@ -57,31 +56,33 @@ class Web:
     """What is known of a web when homes are given: what it is worth, and how many steps it is live at.
 
     `beside` are the webs that must not share its home, as bits. `likes` are webs and `hints` registers that
-    it had better be in the same home with, by what that is worth.
+    it had better be in the same home with, by what that is worth. A `constant` that is kept may go without.
     """
 
     worth: int = 0
     span: int = 1
     beside: int = 0
     needed: bool = False
+    constant: bool = False
     likes: dict[int, int] = field(default_factory=dict)
     hints: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Homes at the start of every block, and the registers that no home of the unit is in."""
+    """Homes where each block begins, registers of constants, and what is used: core registers, VFP ones."""
 
     starts: Sequence[Homes]
-    used: frozenset[int]
+    constants: Sequence[tuple[Wish, int]]
+    cores: frozenset[int]
     singles: int
 
-    @property
-    def scratch(self) -> Scratch:
-        """What an instruction may use while it is executed: registers with short forms, if there are any."""
-        free = [int(register) for register in CORE if register in LOW and register not in self.used][:4]
-        first, second, third, fourth = [*free, *_SPARE[len(free)]]
-        return first, second, third, fourth
+
+def scratch_beside(used: Collection[int]) -> Scratch:
+    """What an instruction may use while it is executed: registers with short forms, if there are any."""
+    free = [int(register) for register in CORE if register in LOW and register not in used][:4]
+    first, second, third, fourth = [*free, *_SPARE[len(free)]]
+    return first, second, third, fourth
 
 
 def allocate(
@@ -90,26 +91,28 @@ def allocate(
     view: View,
     states: Sequence[State | None],
     entering: Mapping[Half, int],
+    wishes: Sequence[Wish],
     *,
     framed: bool,
     singles: int = SINGLES,
 ) -> Allocation:
     """Give every step its homes.
 
-    `states` are those at the start of each block, `entering` the registers in which the unit finds
-    halves. With `framed`, r10 has a home everywhere. Where `singles` VFP registers do not suffice, each
-    half has one home for the whole unit, of which there are few enough.
+    `states` are those at the start of each block, `entering` the registers in which the unit finds halves,
+    `wishes` constants that would like a register. With `framed`, r10 has a home everywhere. Where `singles`
+    VFP registers do not suffice, each half has one home for the whole unit, of which there are few enough.
     """
     for whole in (False, True):
         found = _Webs(unit, shape, view, states, framed=framed, whole=whole)
         found.describe(entering)
+        constants = found.add(wishes)
         homes = _coloured(found.webs, _merged(found.webs, found.moves))
         used = max((home.number + 1 for home in homes.values() if home.single), default=0)
         if used <= singles:
             break
-    return Allocation(
-        found.settle(homes), frozenset(home.number for home in homes.values() if not home.single), used
-    )
+    cores = frozenset(home.number for home in homes.values() if not home.single)
+    given = [(wish, homes[root].number) for root, wish in constants.items() if root in homes]
+    return Allocation(found.settle(homes), given, cores, used)
 
 
 class _Webs:
@@ -215,7 +218,7 @@ class _Webs:
             if state is None:
                 continue
             self._begin(start, state, entry=number == 0)
-            weight = _DEPTH_WEIGHT ** min(_depth(self._shape, number), _DEEPEST)
+            weight = weight_of(self._shape, number)
             ahead = start
             for at, behind in zip(steps, self._behind[number], strict=True):
                 self._note(at, ahead, behind, weight)
@@ -283,6 +286,27 @@ class _Webs:
                 _like(self.webs, root, ahead[half], weight)
             if from_register and sem in _EITHER_WAY and (src, high) in ahead:
                 _like(self.webs, root, ahead[src, high], weight)
+
+    def add(self, wishes: Sequence[Wish]) -> dict[int, Wish]:
+        """A web for each constant that would like a register: beside all that lives where it does."""
+        inside = [
+            {root for numbers in (start, *maps) for root in numbers.values()}
+            for start, maps in zip(self._starts, self._behind, strict=True)
+        ]
+        found: dict[int, Wish] = {}
+        for number, wish in enumerate(wishes, len(self._parents)):
+            beside = {root for block in wish.blocks for root in inside[block]}
+            span = sum(len(self._looked[block]) for block in wish.blocks)
+            web = self.webs[number] = Web(wish.worth, span + 1, needed=True, constant=True)
+            for root in beside:
+                web.beside |= 1 << root
+                self.webs[root].beside |= 1 << number
+            for other, wished in found.items():
+                if not {*wish.blocks}.isdisjoint(wished.blocks):
+                    web.beside |= 1 << other
+                    self.webs[other].beside |= 1 << number
+            found[number] = wish
+        return found
 
     # Homes
 
@@ -402,7 +426,7 @@ def _coloured(webs: Mapping[int, Web], into: Mapping[int, int]) -> dict[int, Hom
         free = [register for register in CORE if not cores >> register & 1]
         if free:
             homes[root] = Home(_best(web, free, homes, into))
-        else:
+        elif not web.constant:
             homes[root] = Home((~singles & singles + 1).bit_length() - 1, single=True)
     return homes | {part: homes[root] for part, root in into.items()}
 
@@ -425,12 +449,3 @@ def _bits(mask: int) -> Iterator[int]:
         lowest = mask & -mask
         mask ^= lowest
         yield lowest.bit_length() - 1
-
-
-def _depth(shape: Structure, number: int) -> int:
-    if not shape.structured:
-        return 0
-    depth, header = 0, shape.loop[number]
-    while header != -1:
-        depth, header = depth + 1, shape.outer[header]
-    return depth
