@@ -29,7 +29,7 @@ IN_FLIGHT: Final = 48
 REQUESTS_PER_SOCKET: Final = 60_000
 """Message ids are 16 bits, and a server remembers them: a client changes its port before they come round."""
 
-_RETIRE_S: Final = 120.0
+_RETIRE_LOOK_S: Final = 0.5
 
 
 class CoapContext(Context):  # type: ignore[misc]  # aiocoap has no annotations
@@ -172,12 +172,12 @@ async def _serve_simply(context: CoapContext, host: str | None, port: int) -> No
 
 
 async def _close_when_idle(tokens: TokenManager) -> None:
-    """Close a socket that is no longer used, once its last request is answered."""
+    """Close a socket that is no longer used, once its last request is answered and observation ended.
+
+    Every request has a deadline; an observation lasts for as long as somebody wants it to.
+    """
     try:
-        async with asyncio.timeout(_RETIRE_S):
-            while tokens.outgoing_requests:  # noqa: ASYNC110  # aiocoap tells nobody when the last ends
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        pass
+        while tokens.outgoing_requests:  # noqa: ASYNC110  # aiocoap tells nobody when the last ends
+            await asyncio.sleep(_RETIRE_LOOK_S)
     finally:
         await tokens.shutdown()

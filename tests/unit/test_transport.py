@@ -30,6 +30,7 @@ from device.transport import (
     server_context,
 )
 from device.transport import stack as stack_module
+from tests.device_bench import device
 from tests.peers import ask, scripted, served
 
 QUICK = Timing(0.05, 3)
@@ -298,8 +299,29 @@ async def test_a_client_changes_its_port_before_message_ids_come_round() -> None
         assert {answer.code for answer in answers} == {Code.CONTENT}
         assert context.request_interfaces[0] is not first
         assert context.requests_left > 3
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)
         assert first.outgoing_requests is None, "the old socket is still open"
+
+
+async def test_an_observation_outlives_the_port_that_it_began_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_module, "_RETIRE_LOOK_S", 0.05)
+    async with device() as bench:
+        message = parse_url(f"{bench.url}/log?since=1").message(Code.GET, observe=0)
+        observed = bench.client.request(message, handle_blockwise=False)
+        await observed.response
+        old = bench.client.request_interfaces[0]
+        bench.client.requests_left = 1
+        await bench.get("/device")
+        assert bench.client.request_interfaces[0] is not old
+        await asyncio.sleep(0.3)
+        bench.node.log.add("info", "test", "still there?")
+        async with asyncio.timeout(5):
+            heard = await anext(aiter(observed.observation))
+        assert b"still there?" in heard.payload
+        observed.observation.cancel()
+        bench.node.log.add("info", "test", "nobody listens")  # aiocoap lets go of it with the next answer
+        await asyncio.sleep(0.5)
+        assert old.outgoing_requests is None, "the old socket is still open"
 
 
 async def test_an_error_answer_becomes_a_remote_error() -> None:
