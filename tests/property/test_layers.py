@@ -17,6 +17,8 @@ from device.jit.layout import CODE_BASE, MAILBOX, PAGE, REQUEST, STACK_BASE
 from device.jit.stop import Reason
 from device.jit.watchdog import Watchdog
 from device.vm.isa import TABLE, Form, Op, walk
+from device.vm.memory import CONTEXT_BASE
+from device.vm.program import Run, build_memory
 from tests.property.broken_layers import WRONG
 from tests.property.differential.found import describe_small
 from tests.property.differential.layers import edges, operands
@@ -28,10 +30,10 @@ from tests.property.fuzzing import SEED
 
 LAYERS = layers(str(SEED))
 SLICE = {
-    "single": 700,
-    "accesses": 500,
-    "sequences": 400,
-    "calls": 150,
+    "single": 500,
+    "accesses": 400,
+    "sequences": 300,
+    "calls": 100,
     "edges": 400,
     "strolls": 150,
     "large": 40,
@@ -119,19 +121,20 @@ def test_every_region_with_every_right() -> None:
 
 def code_size(trial: Trial) -> int:
     """Bytes of code that a trial's program becomes."""
-    engine, runner = JitEngine(machines=1), Count()
-    assert Runner({"measured": lambda: engine}).check(LAYERS["large"], trial, runner) is None
-    return engine.figures(trial.case.program()).size
+    engine, program, setup = JitEngine(), trial.case.program(), trial.case.setup
+    memory = build_memory(program, program.fresh_data(), bytearray(setup.context))
+    engine.ensure(program, Run(memory, r1=CONTEXT_BASE, r2=len(setup.context)))
+    return engine.figures(program).size
 
 
 def test_large_code_is_beyond_every_range() -> None:
     """Those of 16-bit branches and of literals; near them there is something on either side."""
     families = LAYERS["large"].families
-    sizes = sorted(code_size(families[0].trial(number)) for number in range(0, families[0].size, 45))
+    sizes = sorted(code_size(families[0].trial(number)) for number in range(0, families[0].size, 95))
     assert sizes[0] < 200
     assert any(200 < size < 320 for size in sizes)
     assert any(1800 < size < 2600 for size in sizes)
-    assert max(code_size(families[-1].trial(number)) for number in range(6)) > 16_384
+    assert max(code_size(families[-1].trial(number)) for number in range(4)) > 16_384
     literal = families[-2]
     assert max(code_size(literal.trial(number)) for number in range(literal.size - 3, literal.size)) > 4096
 

@@ -7,6 +7,7 @@ store, so that code is left at every instruction there is, in callees and in loo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from device.vm.isa import Form
@@ -19,6 +20,7 @@ from tests.property.programs import ROWS
 
 BUDGET: Final = 290
 TIMES: Final = (1, 2, 3, 7)
+AMPLE: Final = (2**31 - 1, 2**31, 2**31 + 9, 2**32 - 1, 2**32, 2**40)
 
 Body = Callable[[Builder, int | None], None]
 """Emits statements; the label is that of a function that may be called."""
@@ -161,6 +163,12 @@ def loop(body: str, condition: tuple[str, bool, int], times: int, depth: int, re
     return Trial(case, budgets=Budgets.EVERY)
 
 
+def ample(body: str, condition: tuple[str, bool, int], budget: int) -> Trial:
+    """A loop with so much that a sign or a word ends before it."""
+    trial = loop(body, condition, 7, 1, renews=False)
+    return Trial(replace(trial.case, budget=budget))
+
+
 CONDITIONS: Final = (
     ("jne", True, 1),
     ("jgt", True, 1),
@@ -176,4 +184,5 @@ CONDITIONS: Final = (
 FAMILIES: Final[tuple[Family, ...]] = (
     Product(loop, tuple(BODIES), CONDITIONS, TIMES, (0, 1, 3), (False,)),
     Product(loop, ("sleeping", "call"), CONDITIONS, TIMES, (0, 1), (True,)),
+    Product(ample, tuple(BODIES), CONDITIONS, AMPLE),
 )

@@ -207,7 +207,7 @@ def walk(area: Area, op: Op, step: int, control: str, origin: str) -> Trial:
     out.exit()
     full = size // abs(step)
     counts = [count for count in (1, full - 1, full, full + 1, full + 9) if count > 0]
-    return _argued(out, case, [(count,) for count in counts])
+    return _argued(out, case, [(count,) for count in (*counts, 1 << 32 | full)])
 
 
 _ENDS: Final = (False, True)

@@ -2,7 +2,8 @@
 
 One to three accesses in a loop or two nested ones, of one or two regions, by a pointer that moves, an index
 that is scaled, or a pointer made anew; behind a condition, behind a break, around calls; in rounds up to the
-end of the region, or beyond. What was read before a fault and what was written stays to be seen.
+end of the region, or beyond, or as many as 64 bits can say. What was read before a fault and what was written
+stays to be seen.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from device.vm.memory import (
 from tests.property.differential.builder import Builder
 from tests.property.differential.case import Case, Setup
 from tests.property.differential.execute import MIX
-from tests.property.differential.layers.operands import words
+from tests.property.differential.layers.operands import VALUES, words
 from tests.property.differential.layers.trial import Budgets, Trial
 from tests.property.programs import ROWS, WIDE
 
@@ -181,7 +182,7 @@ def stroll(source: random.Random) -> Trial:
     out.exit()
     rest = case.setup.extra[1:]
     fits = max(1, chosen[0].size // abs(walked.steps[POINTERS[0]]))
-    rounds = (1, source.randint(1, 20), fits - 1, fits, fits + 1, 300)
+    rounds = (1, source.randint(1, 20), fits - 1, fits, fits + 1, 300, *source.sample(VALUES, 2))
     setups = [replace(case.setup, extra=((words(number), False), *rest)) for number in rounds]
     case = replace(case, text=out.text(), setup=setups[0])
     budgets = Budgets.ENDS if source.random() < 0.15 else Budgets.GIVEN
