@@ -113,13 +113,22 @@ class BlockWriter:
             CALL_HELPER: self._call_helper,
         }
 
-    def write(self, block: Block, state: State, live_out: int, segments: Sequence[Segment] | int) -> None:
+    def write(
+        self,
+        block: Block,
+        state: State,
+        live_out: int,
+        segments: Sequence[Segment] | int,
+        *,
+        repeated: bool,
+    ) -> None:
         """Write the steps of a block, except a jump or test at its end, whose cost is charged here too.
 
         In a loop that counts the budget nothing is charged: what was spent before is in place of `segments`.
+        `repeated` says whether the block is in any loop.
         """
         registers = self._registers
-        registers.begin(state)
+        registers.begin(state, repeated=repeated)
         self._framed = False
         lives, uses = self._look_ahead(block, live_out)
         registers.uses = list(uses[0])
