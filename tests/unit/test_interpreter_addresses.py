@@ -49,7 +49,7 @@ def test_loads_and_stores(total: str, width: str, offset: str) -> None:
         known = f"{displacement}\nstxdw [r10 - 8], r3\nldxdw r3, [r10 - 8]\n{total}\n"
         load = f"ldx{width} r0, [r4 {offset}]\nadd r0, r5\nexit"
         store = f"mov r0, r4\nstx{width} [r4 {offset}], r1\nexit"
-        twice = f"mov r6, 0\nagain: add r6, 1\n{total}\nldx{width} r5, [r4 {offset}]\njlt r6, 40, again\nexit"
+        loop = f"again: add r6, 1\n{total}\nldx{width} r5, [r4 {offset}]\njlt r6, 40, again\nexit"
         for source in (known + load, known + store, known + loop):
             assert observed(generated, source) == observed(SwitchEngine(), source), source
 
