@@ -148,7 +148,7 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         times.append(ran.run_us)
     fault = outcome.fault
     return Result(
-        outcome=replace(outcome, fault=work.profile.renumber(fault)) if fault else outcome,
+        outcome=outcome._replace(fault=work.profile.renumber(fault)) if fault else outcome,
         output=console.close(),
         context=None if context is None else bytes(context),
         regions=tuple(bytes(content) for content, writable in regions if writable),

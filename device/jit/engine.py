@@ -16,9 +16,9 @@ from device.jit.errors import JitError, MachineError
 from device.jit.lowering.memory import Place
 from device.jit.machines import Claim, Machines
 from device.jit.processor import Processor
-from device.jit.stop import RETURNED
+from device.jit.stop import RETURNED, Stop
 from device.jit.translation import NativeTranslation
-from device.jit.unit import Unit
+from device.jit.unit import Unit, packed
 from device.jit.watchdog import Watchdog
 from device.vm.faults import GuestFault
 from device.vm.interpreter.closures import Closures
@@ -26,7 +26,7 @@ from device.vm.interpreter.engine import InterpreterEngine
 from device.vm.interpreter.entrance import Entrance
 from device.vm.interpreter.execution import at_entry
 from device.vm.interpreter.machine import Machine
-from device.vm.interpreter.prepared import Prepared
+from device.vm.interpreter.prepared import Enterable, Prepared
 from device.vm.memory import STACK_TOP, WINDOWS, GuestMemory, window_of
 from device.vm.program import Outcome, Program, Run
 
@@ -55,6 +55,14 @@ class Figures:
 
     size: int = 0
     units: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NativeEntrance(Entrance):
+    """An entrance to compiled code, with the registers there as a unit takes them."""
+
+    native: Unit
+    state: bytes
 
 
 class JitEngine(InterpreterEngine):
@@ -97,33 +105,45 @@ class JitEngine(InterpreterEngine):
 
     def enter(self, entrance: Entrance, run: Run) -> Outcome:
         """See InterpreterEngine: here without what only the exact tier needs."""
-        session = self._session
-        if session is not None:
-            return self._enter(session.processor(), entrance, run)
-        processor = self.machines.lend()
+        if not isinstance(entrance, NativeEntrance):
+            raise JitError(f"{entrance} does not lead to compiled code")
+        session: Session | None = getattr(self._thread, "session", None)
+        processor = self.machines.lend() if session is None else session.processor()
         if processor is None:
             return self.begin(entrance.program, run)
         try:
-            return self._enter(processor, entrance, run)
+            share = self.share
+            if run.budget < share:
+                share = run.budget
+            stop = entrance.native.begin(processor, run, entrance.state, share)
+            if stop is RETURNED:
+                r0, rest = processor.machine.returned
+                return Outcome(r0, None, share - rest)
+            return self._left(processor, entrance, run, share, stop)
         finally:
-            self.machines.give_back(processor)
+            if session is None:
+                self.machines.give_back(processor)
 
-    def _enter(self, processor: Processor, entrance: Entrance, run: Run) -> Outcome:
-        unit, share = entrance.unit, min(run.budget, self.share)
-        if not isinstance(unit, Unit):
-            raise JitError(f"{unit} is not compiled code")
-        run.memory.stack.reset()
-        stop = unit.enter(processor, run, entrance.registers, share)
-        if stop is RETURNED:
-            r0, rest = processor.machine.returned
-            return Outcome(r0, None, share - rest)
-        left = unit.left(processor, stop, run, STACK_TOP)
+    def _left(
+        self, processor: Processor, entrance: NativeEntrance, run: Run, share: int, stop: Stop
+    ) -> Outcome:
+        """The unit has stopped somewhere: both tiers go on."""
+        left = entrance.native.left(processor, stop, run, STACK_TOP)
         machine = Machine(run)
         machine.rest = run.budget - share
         if self._session is not None:
             return self.resumed(entrance, machine, left)
         with self._using(lambda: processor):
             return self.resumed(entrance, machine, left)
+
+    def entrance(
+        self, program: Program, run: Run, prepared: Prepared, version: int, unit: Enterable
+    ) -> Entrance:
+        """See InterpreterEngine."""
+        if not isinstance(unit, Unit):
+            raise JitError(f"{unit} is not compiled code")
+        registers = tuple(at_entry(run))
+        return NativeEntrance(program, prepared, version, unit, registers, (), unit, packed(registers))
 
     def session(self, claim: Claim) -> AbstractContextManager[Session]:
         """Have the calling thread use the machine of a claim."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,16 +22,15 @@ class Processor:
 
     def __init__(self, watchdog: Watchdog, machine: Callable[[Watchdog], Machine] = Machine) -> None:
         self.machine = machine(watchdog)
+        self.adopt = self.machine.adopt
+        """Make it the calling thread's."""
         self._pieces: dict[int, tuple[Compiled, Installed]] = {}
         self._entries: dict[int, int] = {}
         self._next = CODE_BASE
         self._windows: dict[int, SharedBuffer] = {}
         self._shape: tuple[int, ...] = ()
         self._views: tuple[memoryview, ...] = ()
-
-    def adopt(self) -> None:
-        """Make it the calling thread's."""
-        self.machine.adopt()
+        self._zeros = b""
 
     def close(self) -> None:
         """Free the machine."""
@@ -72,25 +71,54 @@ class Processor:
         finally:
             self.take_back(memory, lent)
 
-    def lend(self, memory: GuestMemory) -> Sequence[Buffer]:
+    def lend(self, memory: GuestMemory) -> list[Buffer]:
         """The same until `take_back`, which gets what this returns: what holds the bytes otherwise."""
         if memory.shape != self._shape:
-            self._views = tuple(self._view(region) for region in memory.regions)
-            self._shape = memory.shape
-        lent = []
-        for region, view in zip(memory.regions, self._views, strict=True):
+            self._arrange(memory)
+        views, lent = self._views, []
+        for index, region in enumerate(memory.regions):
             data = region.data
+            view = views[index]
             view[:] = data
             region.data = view
             lent.append(data)
         return lent
 
-    def take_back(self, memory: GuestMemory, lent: Sequence[Buffer]) -> None:
+    def take_back(self, memory: GuestMemory, lent: list[Buffer]) -> None:
         """Have the bytes be where they were before."""
-        for region, data in zip(memory.regions, lent, strict=True):
+        for index, region in enumerate(memory.regions):
+            data = lent[index]
             if region.writable:
                 data[:] = region.data
             region.data = data
+
+    def lend_new(self, memory: GuestMemory) -> list[Buffer]:
+        """`lend` for a run that begins, with a stack of zeros, until `take_back_new`."""
+        if memory.shape != self._shape:
+            self._arrange(memory)
+        views, lent, zeros = self._views, [], self._zeros
+        for index, region in enumerate(memory.regions):
+            view = views[index]
+            data = region.data
+            view[:] = data if index else zeros
+            region.data = view
+            lent.append(data)
+        return lent
+
+    def take_back_new(self, memory: GuestMemory, lent: list[Buffer]) -> None:
+        """The same, with other bytes for the stack: nobody has seen them yet."""
+        lent[0] = bytearray(memory.stack.data)
+        for index, region in enumerate(memory.regions):
+            data = lent[index]
+            if index and region.writable:
+                data[:] = region.data
+            region.data = data
+
+    def _arrange(self, memory: GuestMemory) -> None:
+        """Find the machine's bytes for regions that are not where the last were."""
+        self._views = tuple(self._view(region) for region in memory.regions)
+        self._zeros = bytes(len(memory.stack.data))
+        self._shape = memory.shape
 
     def _view(self, region: Region) -> memoryview:
         """The machine's bytes for a region."""
