@@ -209,8 +209,8 @@ class Installer:
             images[operation] = await self._image(operation, brought, fetcher)
         prepared = {o.slot: await self._checked(o, image) for o, image in images.items()}
         # Keys may have been taken away, and jobs begun, while the images were on their way.
-        self._plan(self._verified(envelope), self._conditions)
-        await self._commit(planned, images, prepared)
+        self._require_wanted(envelope)
+        await self._commit(envelope, planned, images, prepared)
 
     async def _erase(self, slots: Sequence[int]) -> None:
         for slot in slots:
@@ -263,6 +263,10 @@ class Installer:
         )
         return plan(verified, state)
 
+    def _require_wanted(self, envelope: bytes) -> None:
+        """See that the device would still carry this out, by its keys and jobs as they are now."""
+        self._plan(self._verified(envelope), self._conditions)
+
     async def _image(self, operation: ImageOperation, brought: bytes | None, fetcher: Fetcher) -> bytes:
         """The image in memory, of the signed size and digest; fetched unless the update `brought` it."""
         self._console.begins_image(operation)
@@ -310,7 +314,11 @@ class Installer:
             ) from error
 
     async def _commit(
-        self, planned: Plan, images: Mapping[ImageOperation, bytes], prepared: Mapping[int, object]
+        self,
+        envelope: bytes,
+        planned: Plan,
+        images: Mapping[ImageOperation, bytes],
+        prepared: Mapping[int, object],
     ) -> None:
         changes = {
             operation.slot: StoredImage(
@@ -324,10 +332,8 @@ class Installer:
         }
 
         def commit() -> None:
-            # A job may have taken a slot while the image was on its way.
-            for slot in changes:
-                if self._programs.held(slot):
-                    raise refuse(Refusal.SLOT_BUSY, f"a job holds .ram.{slot}", where="commit")
+            # The same once more: runs were given time to end meanwhile.
+            self._require_wanted(envelope)
             self._slots.commit(changes, planned.sequence_number)
 
         self._console.commits()
