@@ -72,25 +72,28 @@ class Processor:
             self.take_back(memory, lent)
 
     def lend(self, memory: GuestMemory) -> list[Buffer]:
-        """The same until `take_back`, which gets what this returns: what holds the bytes otherwise."""
+        """The same until `take_back`, which gets what this returns: what holds the bytes otherwise.
+
+        Of what is only read code has a copy, the bytes stay where they are.
+        """
         if memory.shape != self._shape:
             self._arrange(memory)
         views, lent = self._views, []
         for index, region in enumerate(memory.regions):
-            data = region.data
             view = views[index]
-            view[:] = data
-            region.data = view
+            view[:] = data = region.data
+            if region.writable:
+                region.data = view
             lent.append(data)
         return lent
 
     def take_back(self, memory: GuestMemory, lent: list[Buffer]) -> None:
         """Have the bytes be where they were before."""
         for index, region in enumerate(memory.regions):
-            data = lent[index]
             if region.writable:
+                data = lent[index]
                 data[:] = region.data
-            region.data = data
+                region.data = data
 
     def lend_new(self, memory: GuestMemory) -> list[Buffer]:
         """`lend` for a run that begins, with a stack of zeros, until `take_back_new`."""
@@ -101,18 +104,21 @@ class Processor:
             view = views[index]
             data = region.data
             view[:] = data if index else zeros
-            region.data = view
+            if region.writable:
+                region.data = view
             lent.append(data)
         return lent
 
     def take_back_new(self, memory: GuestMemory, lent: list[Buffer]) -> None:
         """The same, with other bytes for the stack: nobody has seen them yet."""
-        lent[0] = bytearray(memory.stack.data)
+        stack = memory.stack
         for index, region in enumerate(memory.regions):
-            data = lent[index]
-            if index and region.writable:
+            if region is stack:
+                stack.data = bytearray(stack.data)
+            elif region.writable:
+                data = lent[index]
                 data[:] = region.data
-            region.data = data
+                region.data = data
 
     def _arrange(self, memory: GuestMemory) -> None:
         """Find the machine's bytes for regions that are not where the last were."""
