@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import TYPE_CHECKING
 
-from device.engines.runner import Ran, Runner, Wish
+from device.engines.ran import Ran
+from device.engines.runner import Runner
+from device.engines.wish import Wish
 from device.execution.console import RunConsole, RunLog
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import Helper, Services

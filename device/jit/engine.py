@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import local
 from time import perf_counter
@@ -40,13 +40,26 @@ CACHED_PROGRAMS: Final = 4096
 """Programs of which it keeps code, once for each shape of memory: there is more to code than its bytes."""
 
 
-@dataclass(slots=True)
 class Session:
-    """What happens on a thread while it has a machine: what was compiled, and how long that took."""
+    """What happens on a thread while it has a machine: what was compiled, and how long that took.
 
-    processor: Callable[[], Processor]
-    compiles: int = 0
-    compile_us: int = 0
+    It begins and ends as a context.
+    """
+
+    __slots__ = ("_thread", "compile_us", "compiles", "processor")
+
+    def __init__(self, thread: local, processor: Callable[[], Processor]) -> None:
+        self.processor = processor
+        self.compiles = 0
+        self.compile_us = 0
+        self._thread = thread
+
+    def __enter__(self) -> Session:
+        self._thread.session = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.session = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +146,7 @@ class JitEngine(InterpreterEngine):
         machine.rest = run.budget - share
         if self._session is not None:
             return self.resumed(entrance, machine, left)
-        with self._using(lambda: processor):
+        with Session(self._thread, lambda: processor):
             return self.resumed(entrance, machine, left)
 
     def entrance(
@@ -145,17 +158,9 @@ class JitEngine(InterpreterEngine):
         registers = tuple(at_entry(run))
         return NativeEntrance(program, prepared, version, unit, registers, (), unit, packed(registers))
 
-    def session(self, claim: Claim) -> AbstractContextManager[Session]:
+    def session(self, claim: Claim) -> Session:
         """Have the calling thread use the machine of a claim."""
-        return self._using(claim.processor)
-
-    @contextmanager
-    def _using(self, processor: Callable[[], Processor]) -> Iterator[Session]:
-        session = self._thread.session = Session(processor)
-        try:
-            yield session
-        finally:
-            self._thread.session = None
+        return Session(self._thread, claim.processor)
 
     def close(self) -> None:
         """Free the machines. Nothing may be run any more."""
@@ -167,6 +172,8 @@ class JitEngine(InterpreterEngine):
 
     def ensure(self, program: Program, run: Run) -> None:
         """Have the code be there that such a run enters. Raises EncodingError."""
+        if self._entrances.find(program, run) is not None:
+            return
         prepared, registers = self.prepared(program, run), at_entry(run)
         if not self._is_ready(prepared, program, registers):
             self.translate(prepared, program.entry, registers)
@@ -197,6 +204,8 @@ class JitEngine(InterpreterEngine):
 
     def is_ready(self, program: Program, run: Run) -> bool:
         """Whether it is."""
+        if self._entrances.find(program, run) is not None:
+            return True
         with self._lock:
             prepared = self._programs.get(self.key(program, run))
         return prepared is not None and self._is_ready(prepared, program, at_entry(run))

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from device.engines import ENGINES, CompilingEngine, shadow
-from device.engines.runner import Ran, Runner, Wish
+from device.engines.ran import Ran
+from device.engines.runner import Runner
+from device.engines.wish import Wish
 from device.jit.engine import JitEngine
 from device.vm.asm import assemble
 from device.vm.faults import FaultCode, GuestFault
@@ -135,7 +137,7 @@ def test_each_difference_is_seen(monkeypatch: pytest.MonkeyPatch, change: Change
     ran = bench.run()
     assert ran.compared == shadow.Compared(False, text)
     assert ran.outcome.r0 == 57
-    assert bench.runner.quarantined == text
+    assert bench.runner.code.quarantined == text
 
 
 CALLS = {
@@ -174,7 +176,7 @@ def test_what_cannot_be_recorded_is_not_compared(monkeypatch: pytest.MonkeyPatch
     ran = bench.run()
     assert ran.compared == shadow.Compared(None, "not compared: too many helper calls")
     assert ran.outcome.r0 == 57
-    assert bench.runner.quarantined is None
+    assert bench.runner.code.quarantined is None
 
 
 def test_a_run_that_is_stopped_is_not_compared() -> None:
@@ -183,4 +185,4 @@ def test_a_run_that_is_stopped_is_not_compared() -> None:
     run.control.kill()
     ran = bench.runner.once(run, Wish(shadow=True))
     assert ran.compared == shadow.Compared(None, "not compared: a run was stopped")
-    assert bench.runner.quarantined is None
+    assert bench.runner.code.quarantined is None
