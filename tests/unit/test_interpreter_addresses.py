@@ -35,6 +35,10 @@ SUMS = {
     "difference of words": "mov32 r3, r3\nmov r4, r1\nsub r4, r3",
     "scaled": "and r3, 3\nlsh r3, 2\nmov r4, r3\nadd r4, r1",
     "stepped": "mov r4, r1\nadd r4, r3\nadd r4, 4\nsub r4, 4",
+    "low bytes of a sum": "mov r4, r1\nadd r4, r3\nle16 r4",
+    "low word of a sum": "mov r4, r1\nadd r4, r3\nle32 r4",
+    "all of a sum": "mov r4, r1\nadd r4, r3\nle64 r4",
+    "masked sum": "mov r4, r1\nadd r4, r3\nand r4, -4",
     "product": "mov r4, r3\nmul r4, r1\nadd r4, r1",
 }
 

@@ -283,7 +283,7 @@ def reorder(sem: Sem, a: Text) -> Text:
         a = cut(a, a.loose)
     kept = a
     if a.loose or a.high > mask:
-        kept = a._replace(text=f"{a.inner} & {mask}", low=0, high=mask, loose=0, atom=False, bits=width)
+        kept = made(f"{a.inner} & {mask}", a, None, 0, mask, 0, width)
     if sem in _CUTS:
         return kept
     return made(f"swap({kept.text}, 0, {width})", kept, None, 0, mask, 0, width)
