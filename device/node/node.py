@@ -272,6 +272,12 @@ class Node:
         return self._context.port
 
     @property
+    def site(self) -> DeviceSite:
+        """Its resources."""
+        site: DeviceSite = self._context.serversite
+        return site
+
+    @property
     def url(self) -> str:
         """Where it is, for somebody on this machine."""
         bind = self.config.bind
