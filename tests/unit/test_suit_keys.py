@@ -66,3 +66,9 @@ def test_a_file_in_the_place_of_the_trust_store(tmp_path: Path) -> None:
     assert (store.names, len(problems)) == ((), 1)
     with pytest.raises(ConfigError, match="cannot read"):
         keys.TrustStore.load(tmp_path / "trusted")
+
+
+@pytest.mark.parametrize("load", [keys.load_private, keys.load_public], ids=["private", "public"])
+def test_a_device_in_the_place_of_a_key(load: object) -> None:
+    with pytest.raises(ConfigError, match="is no file"):
+        load(Path("/dev/null"))  # type: ignore[operator]  # both take a path
