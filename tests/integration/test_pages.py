@@ -10,7 +10,7 @@ import pytest
 from tests.integration.client_testbed import ROOT
 from tests.transcripts import Command, commands, pattern, session
 
-PAGES = ("examples/weather_station/README.md", "docs/tutorial.md")
+PAGES = ("README.md", "examples/weather_station/README.md", "docs/tutorial.md")
 
 
 def free_port() -> int:
