@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final, TypeVar
 
 from device.jit.encoder import R
@@ -145,6 +146,7 @@ class _Webs:
         self._meet()
         self.webs: dict[int, Web] = {}
         self.moves: dict[tuple[int, int], int] = {}
+        self._originals = count()
 
     def _new(self, half: Half) -> int:
         if self._whole is not None:
@@ -220,8 +222,9 @@ class _Webs:
             self._begin(start, state, entry=number == 0)
             weight = weight_of(self._shape, number)
             ahead = start
+            same: dict[Half, int] = {}
             for at, behind in zip(steps, self._behind[number], strict=True):
-                self._note(at, ahead, behind, weight)
+                self._note(at, ahead, behind, weight, same)
                 ahead = behind
         for root, web in self.webs.items():
             for other in _bits(web.beside):
@@ -237,7 +240,15 @@ class _Webs:
                 web.beside |= mask & ~(1 << root)
                 web.worth += 1
 
-    def _note(self, at: Looked, ahead: Mapping[Half, int], behind: Mapping[Half, int], weight: int) -> None:
+    def _note(
+        self,
+        at: Looked,
+        ahead: Mapping[Half, int],
+        behind: Mapping[Half, int],
+        weight: int,
+        same: dict[Half, int],
+    ) -> None:
+        """What a step does to webs. In `same` are halves of the block that are copies, by what of."""
         webs = self.webs
         for root in behind.values():
             webs[root].span += 1
@@ -265,9 +276,17 @@ class _Webs:
                 web.needed = True
             beside = mask
             source = ahead.get(copied[half], root) if half in copied else root
-            if source != root:
-                beside &= ~(1 << source)
+            if source == root:
+                same.pop(half, None)
+            else:
                 self.moves[root, source] = self.moves.get((root, source), 0) + weight
+                if copied[half] not in same:
+                    same[copied[half]] = next(self._originals)
+                same[half] = same[copied[half]]
+                for other, equal in behind.items():
+                    if same.get(other) == same[half]:
+                        beside &= ~(1 << equal)
+                beside &= ~(1 << source)
             for other in _clobbering(at, half):
                 if other in ahead:
                     beside |= 1 << ahead[other]
