@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from device.jit.encoder import (
@@ -58,6 +58,8 @@ class AluWriter:
         self._o = operands
         self._asm = operands.asm
         self._t0, self._t1, self._t2, self._t3 = operands.scratch
+        self.flagging: Collection[int] = ()
+        """Slots of additions after which the flags tell whether the low half is zero."""
         self._by_sem: dict[Sem, Callable[[], None]] = {
             Sem.ADD: self._add,
             Sem.SUB: self._add,
@@ -126,7 +128,7 @@ class AluWriter:
         """ADD and SUB; the carry goes on into the high half where that is wanted."""
         op, carry = (Alu.ADD, Alu.ADC) if self._sem is Sem.ADD else (Alu.SUB, Alu.SBC)
         high = self._computes_high()
-        flags = Flags.SET if high else Flags.ANY
+        flags = Flags.SET if high or self._o.at.pc in self.flagging else Flags.ANY
         low = self._target(False, self._t0)
         self._operate(op, low, self._a(False, self._t0), self._o.second_constant(False), False, flags)
         if high:

@@ -69,10 +69,12 @@ class BranchWriter:
         self._asm = operands.asm
         self._t0, self._t1, self._t2, self._t3 = operands.scratch
 
-    def compare(self) -> Cond:
-        """Set the flags; the condition under which the jump is taken."""
+    def compare(self, *, flagged: bool = False) -> Cond:
+        """Set the flags, unless they are `flagged` to tell already; the condition of the jump."""
         _, sem, self._width, _, self._dst, self._src, _, _, _ = self._o.at.step
         cond = _CONDITIONS[sem]
+        if flagged:
+            return cond
         op = Compare.TST if sem is Sem.JSET else Compare.CMP
         if self._width == _WORD:
             self._half(op, False)
@@ -100,11 +102,12 @@ class BranchWriter:
         self._subtract(low, high, exchange=True)
         return _EXCHANGED[cond]
 
-    def joined(self, need: int, *, taken: bool) -> Joined | None:
+    def joined(self, need: int, *, taken: bool, flagged: bool) -> Joined | None:
         """The test that BUDGET is at least `need` and the branch goes where it does if `taken`.
 
         None where that takes more than two comparisons, or other registers than homes. A budget below `need`
-        is small: less, signed as well as unsigned.
+        is small: less, signed as well as unsigned. Where flags are `flagged` to tell whether the branch finds
+        zero, only the budget is compared.
         """
         _, sem, self._width, _, self._dst, self._src, _, _, _ = self._o.at.step
         a = self._o.core(self._dst, False)
@@ -116,6 +119,9 @@ class BranchWriter:
                 return None
             cond = _UNSIGNED.get(cond, cond)
         cond = cond if taken else cond.inverse
+        if flagged and cond is Cond.NE:
+            budget = try_compare_imm(Compare.CMP, BUDGET, need - 1)
+            return None if budget is None else Joined((if_then(Cond.NE), budget), Cond.HI)
         constant = self._o.second_constant(False)
         if constant is not None:
             return self._joined_with_constant(need, cond, a, constant)
