@@ -31,12 +31,14 @@ from device.jit.encoder import (
     udiv,
     unary,
 )
+from device.jit.lowering.looked import Fused
 from device.jit.lowering.operands import Operands
 from device.vm.decode import MASK32
 from device.vm.isa import Sem
 
 _WORD: Final = 32
 _LOGIC: Final = {Sem.AND: Alu.AND, Sem.OR: Alu.ORR, Sem.XOR: Alu.EOR}
+_COMBINED: Final = {**_LOGIC, Sem.ADD: Alu.ADD, Sem.SUB: Alu.SUB}
 _SHIFTS: Final = {Sem.LSH: Shift.LSL, Sem.RSH: Shift.LSR, Sem.ARSH: Shift.ASR}
 _EXTENSIONS: Final = {Sem.MOVSX8: Extend.SXTB, Sem.MOVSX16: Extend.SXTH}
 _DIVISIONS: Final = frozenset({Sem.DIV, Sem.MOD, Sem.SDIV, Sem.SMOD})
@@ -91,7 +93,20 @@ class AluWriter:
         self._zero_high = high <= MASK32
         if not (self._wants_low or self._wants_high):
             return
+        if o.at.fused is not None:
+            self._combine(o.at.fused)
+            return
         self._by_sem[self._sem]()
+
+    def _combine(self, fused: Fused) -> None:
+        """An operation on low halves, of which the second is shifted."""
+        one, other = self._o.read_at(fused, self._t0, self._t1)
+        low = self._target(False, self._t0)
+        op = _COMBINED[self._sem]
+        flags = Flags.SET if self._o.at.pc in self.flagging else Flags.ANY
+        self._asm.emit(alu(op, low, one, other, flags, fused.shift, fused.amount))
+        self._done(False, low)
+        self._clear_high()
 
     # Operands
 

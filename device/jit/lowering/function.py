@@ -29,6 +29,7 @@ from device.jit.fixups import Label
 from device.jit.lowering.alu import AluWriter, Divided
 from device.jit.lowering.branches import BranchWriter, Joined
 from device.jit.lowering.calls import Callee, CallSite, CallWriter, Request, arriving
+from device.jit.lowering.fusing import fuse, gathered
 from device.jit.lowering.literals import UNIT, literals, wishes
 from device.jit.lowering.looked import Half, Home, Homes, Looked, known, look
 from device.jit.lowering.memory import Layout, MemoryWriter, Place
@@ -156,7 +157,7 @@ class FunctionWriter:
         """`passed` are the halves that a caller brings; None when the dispatcher calls."""
         self._asm = asm
         self._program = program
-        self._unit = unit = part.unit
+        self._unit = unit = gathered(part.unit)
         self._prefix = prefix
         self._outermost = passed is None
         self._passed = passed or ()
@@ -166,6 +167,7 @@ class FunctionWriter:
         view = look(unit, self._states, part.live, program.data_base, program.needs, program.returned_halves)
         self._looked = view.steps
         layout = Layout(program.places, program.frame_size, program.distrusted, checked=program.checked)
+        fuse(view.steps, layout)
         homes = allocate(
             unit,
             part.shape,
@@ -259,8 +261,8 @@ class FunctionWriter:
     def _way_back(self, number: int, target: int) -> tuple[int, int]:
         """Where a branch gets: to `target`, or through it where it is a jump that nobody else comes to."""
         block = self._unit.blocks[target]
-        jumps = block.end == GO and len(self._looked[target]) == 1
-        return (block.next, target) if jumps and number < target and block.before == [number] else (target, -1)
+        jumps = number < target and block.end == GO and len(self._looked[target]) == 1
+        return (block.next, target) if jumps and block.before == [number] else (target, -1)
 
     def _leaves_flags(self, number: int) -> bool:
         """Whether a block ends with a test for zero of what an addition just before it has computed."""
@@ -289,7 +291,7 @@ class FunctionWriter:
         taken = self._branches.compare()
         back = latch.through if latch.through >= 0 else latch.header
         goes_on = taken if back == block.taken else taken.inverse
-        asm.jump_if(goes_on, self._leaving(self._ahead_of(self._looked[back][0]), 0, short=True))
+        asm.jump_if(goes_on, self._leaving(self._at_start(back), 0, short=True))
         self._go(number, block.next if back == block.taken else block.taken)
 
     # Blocks
@@ -306,14 +308,14 @@ class FunctionWriter:
             return
         looked = self._looked[number]
         waiting = iter(self._segments[number])
-        begins = self._ahead_of(looked[0]) if looked else self._at_nothing(number, block)
-        self._left = self._charge(next(waiting), begins, self._charged.get(number))
+        self._left = self._charge(next(waiting), self._at_start(number), self._charged.get(number))
         for at in looked:
             self._operands.at = at
             asm.mark(at.pc)
             if at.step[0] in (BRANCH, JUMP, EXIT):
                 break
-            self._step(at)
+            if not at.left_out:
+                self._step(at)
             self._left -= 1
             if at.step[0] == CALL_LOCAL:
                 self._left = self._charge(next(waiting), _behind(at))
@@ -373,6 +375,13 @@ class FunctionWriter:
 
     def _ahead_of(self, at: Looked) -> Moment:
         return Moment(at.pc, at.live, at.wanted, at.before, at.homes)
+
+    def _at_start(self, number: int) -> Moment:
+        """Where a block begins; its first step may be another than in the text (fusing.py)."""
+        block, looked = self._unit.blocks[number], self._looked[number]
+        if not looked:
+            return self._at_nothing(number, block)
+        return replace(self._ahead_of(looked[0]), pc=block.start)
 
     def _at_nothing(self, number: int, block: Block) -> Moment:
         """Behind a block's steps, where the exact engine takes over at what cannot be decoded."""
