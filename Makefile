@@ -39,7 +39,7 @@ UPDATES := $(wildcard tests/unit/test_suit*.py tests/property/test_suit*.py) \
 	$(wildcard tests/*/test_device_updates.py tests/*/test_device_pull.py) \
 	$(wildcard tests/*/test_storage.py tests/*/test_power_cuts.py tests/*/test_update_cancel.py) \
 	$(wildcard tests/*/test_client_keys.py tests/*/test_client_attack.py tests/*/test_install_fuzz.py) \
-	$(wildcard tests/*/test_refusal_classes.py)
+	$(wildcard tests/*/test_refusal_classes.py tests/*/test_updates_observed.py tests/conformance/test_*_vectors.py)
 coverage: $(STAMP)
 	$(BIN)/python -m coverage run -m pytest $(UPDATES)
 	$(BIN)/python -m coverage report

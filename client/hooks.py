@@ -8,11 +8,32 @@ from typing import Any
 from client.remote import RemoteDevice
 from client.text import table
 from device.api import HookInfo, HookList, HookRequest
+from device.errors import RemoteError
 
 
 async def add(device: RemoteDevice, request: HookRequest) -> HookInfo:
     """Make a hook; what the device says of it. Raises RemoteError: 4.09 for a path that is taken."""
     return await device.add_hook(request)
+
+
+async def put(device: RemoteDevice, request: HookRequest) -> HookInfo:
+    """The same, in the place of a hook that runs the same slot for the same reason, or has the same path."""
+    for hook in (await device.hooks()).items:
+        if _same_place(hook, request):
+            try:
+                await device.remove_hook(hook.id)
+            except RemoteError as error:
+                if error.status != "4.04":  # somebody else was faster
+                    raise
+    return await device.add_hook(request)
+
+
+def _same_place(hook: HookInfo, request: HookRequest) -> bool:
+    if hook.trigger != request.trigger:
+        return False
+    if request.trigger == "path":
+        return (hook.path or "").removeprefix("/app/") == request.app_path
+    return (hook.slot, hook.period_ms, hook.index) == (request.slot, request.period_ms, request.index)
 
 
 async def listing(device: RemoteDevice) -> HookList:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 from client.debuginfo import DebugFiles
 from client.execution import explained
 from client.remote import RemoteDevice
+from client.steps import Note, ignore_note
 from client.text import block, quoted, table, uptime
 from device.api import JobInfo, JobList, JobRequest
-from device.errors import RemoteError
+from device.errors import RemoteError, TransportError
 
 ENDED: Final = frozenset({"finished", "faulted", "killed"})
 QUIET_S: Final = 5.0
 """Seconds without a notification after which a job is asked for: a datagram may have been lost."""
+
+PATIENCE_S: Final = 60.0
+"""Seconds for which a device that does not answer is waited for."""
+
+_PAUSE_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +92,64 @@ async def wait(
     number: int,
     *,
     on_change: Callable[[JobInfo], None] = lambda _job: None,
+    on_note: Note = ignore_note,
     quiet_s: float = QUIET_S,
+    patience_s: float = PATIENCE_S,
 ) -> JobInfo:
     """The job at its end; `on_change` is told of every state before it.
 
-    Raises RemoteError, TransportError.
+    A device that goes away is waited for, `patience_s` at most. Raises RemoteError (4.04 for a job that is
+    not known, `job-lost` for one that a restart of the device has ended), and TransportError.
     """
-    while True:
-        async with aclosing(device.follow_job(number)) as states:
-            try:
-                while True:
-                    async with asyncio.timeout(quiet_s):
-                        job = await anext(states)
+    begun = await device.job(number)
+    heard = monotonic()
+    job = begun
+    while job.state not in ENDED:
+        try:
+            async with aclosing(_states(device, number, quiet_s)) as states:
+                async for job in states:
+                    heard = monotonic()
+                    begun = _same(begun, job, device)
                     if job.state in ENDED:
-                        return await device.job(number)
+                        break
                     on_change(job)
-            except (TimeoutError, StopAsyncIteration):
-                job = await device.job(number)
-        if job.state in ENDED:
-            return job
+        except TransportError as error:
+            if monotonic() - heard > patience_s:
+                raise
+            on_note(f"{device.target.name}: {error.detail}; trying again")
+            await asyncio.sleep(_PAUSE_S)
+        except RemoteError as error:
+            raise _lost(begun, device) if error.status == "4.04" else error from error
+    return await device.job(number)
+
+
+async def _states(device: RemoteDevice, number: int, quiet_s: float) -> AsyncGenerator[JobInfo, None]:
+    """The states of a job as they come; one that stays what it is for long is asked for, which ends this."""
+    async with aclosing(device.follow_job(number)) as states:
+        try:
+            while True:
+                async with asyncio.timeout(quiet_s):
+                    job = await anext(states)
+                yield job
+        except (TimeoutError, StopAsyncIteration):
+            yield await device.job(number)
+
+
+def _same(begun: JobInfo, job: JobInfo, device: RemoteDevice) -> JobInfo:
+    """The job, if it is the one that was waited for: numbers begin anew with a device."""
+    if (job.slot, job.started_ms) != (begun.slot, begun.started_ms or job.started_ms):
+        raise _lost(begun, device)
+    return job
+
+
+def _lost(begun: JobInfo, device: RemoteDevice) -> RemoteError:
+    return RemoteError(
+        f"job {begun.id} of slot {begun.slot} is gone: {device.target.name} has restarted or forgotten it",
+        status="4.04",
+        code="job-lost",
+        where=f"/jobs/{begun.id}",
+        hint="begin it again: client exec --job",
+    )
 
 
 async def judged(device: RemoteDevice, job: JobInfo, debug: DebugFiles) -> JobInfo:

@@ -14,7 +14,9 @@ from client.image import Packaged, with_lines
 from client.results import Outcome as Result
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
 from device.engines import ENGINES, select
-from device.engines.runner import Ran, Runner, Wish
+from device.engines.ran import Ran
+from device.engines.runner import Runner
+from device.engines.wish import Wish
 from device.errors import MalformedRequest, MicroBpfError
 from device.peripherals import Signal, make_board
 from device.storage.stores import MemoryStore

@@ -35,20 +35,36 @@ class Entry:
 class Cursor:
     """How far one device's log has been read. `next` is the number of the next line wanted.
 
-    Devices number lines from 1 on: no line is missing before it.
+    Devices number lines from 1 on: no line is missing before it. One that has been started again has another
+    line of the same number, which is why the last one that was read is asked for with those that follow.
     """
 
     def __init__(self, since: int = 0) -> None:
         self.next = max(since, FIRST)
+        self._last: LogLine | None = None
+
+    @property
+    def since(self) -> int:
+        """The first line to ask for."""
+        return self._last.seq if self._last else self.next
 
     def take(self, page: LogPage) -> Entry:
-        """What a page says that was not seen yet. A log that begins anew is read from its beginning."""
-        if page.next < self.next:
-            self.next = FIRST
+        """What a page says that was not seen yet. A log that begins anew is to be read from its beginning."""
+        if self._begins_anew(page):
+            self.next, self._last = FIRST, None
+            if not page.lines or page.lines[0].seq > FIRST + page.missed:
+                return Entry(())
         fresh = tuple(line for line in page.lines if line.seq >= self.next)
         missed = max(0, fresh[0].seq - self.next) if fresh else 0
         self.next = max(self.next, page.next)
+        self._last = page.lines[-1] if page.lines else self._last
         return Entry(fresh, missed)
+
+    def _begins_anew(self, page: LogPage) -> bool:
+        if page.next < self.next:
+            return True
+        last = self._last
+        return last is not None and any(line.seq == last.seq and line != last for line in page.lines)
 
 
 async def read(device: RemoteDevice, since: int = 0) -> Entry:
@@ -71,7 +87,7 @@ async def follow(
     Raises only when it cannot be reached at the very beginning, or refuses.
     """
     cursor = Cursor(since)
-    _show(show, cursor.take(await device.log(cursor.next)))
+    _show(show, cursor.take(await device.log(cursor.since)))
     pause = _PAUSE_S[0]
     while True:
         try:
@@ -88,18 +104,18 @@ async def _observe(
     device: RemoteDevice, cursor: Cursor, show: Callable[[Entry], None], quiet_s: float
 ) -> None:
     """One observation, given up when it grows long: a later one begins at the cursor and is short."""
-    async with aclosing(device.follow_log(cursor.next)) as pages:
+    async with aclosing(device.follow_log(cursor.since)) as pages:
         while True:
             try:
                 async with asyncio.timeout(quiet_s):
                     page = await anext(pages)
             except TimeoutError:
-                _show(show, cursor.take(await device.log(cursor.next)))
+                _show(show, cursor.take(await device.log(cursor.since)))
                 return
             except StopAsyncIteration:
                 return
             _show(show, cursor.take(page))
-            if len(page.lines) > _LARGE_PAGE:
+            if len(page.lines) > _LARGE_PAGE or cursor.next < page.next:
                 return
 
 

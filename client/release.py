@@ -18,7 +18,7 @@ from client.steps import Note, OnStep, ignore_note, ignore_step, timed
 from client.terms import Terms
 from device.api import DeviceInfo
 from device.errors import ConfigError, RemoteError
-from device.suit.install import ENVELOPE
+from device.suit.host import ENVELOPE
 
 NAME_ATTEMPTS: Final = 20
 

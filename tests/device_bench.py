@@ -21,6 +21,7 @@ from device.storage.slots import StoredImage
 from device.transport import CoapContext, client_context, parse_url, request
 from device.vm.asm import assemble
 from device.vm.helpers import HELPERS
+from device.vm.ports import SleepingClock
 from device.vm.writer import strip_object
 
 OBJECTS = Path(__file__).parents[1] / "examples" / "objects"
@@ -98,8 +99,10 @@ async def install(node: Node, slot: int, image: bytes, name: str = "prog.o") -> 
 
 
 @asynccontextmanager
-async def device(pool: ShortRunPool | None = None, **settings: Any) -> AsyncIterator[Bench]:
-    """A device with these settings, stopped in the end."""
+async def device(
+    pool: ShortRunPool | None = None, *, clock: SleepingClock | None = None, **settings: Any
+) -> AsyncIterator[Bench]:
+    """A device with these settings, on a clock of its own unless one is given; stopped in the end."""
     settings = {"name": "bench", "bind": "127.0.0.1", "port": 0, **settings}
     owned = pool or ShortRunPool()
     lines: list[str] = []
@@ -109,6 +112,7 @@ async def device(pool: ShortRunPool | None = None, **settings: Any) -> AsyncIter
         chance=random.Random(1),
         sink=lambda _name: lambda line: lines.append(f"{line.level} {line.source} {line.text}"),
         lookup=lambda _address: None,
+        clock=clock,
     )
     await node.start()
     client = await client_context()

@@ -38,6 +38,7 @@ POLICIES: Final = ("continue", "abort-on-negative", "abort-on-positive", "single
 @click.option("--saul", metavar="N|any", help="With add: when a reading of the board changes.")
 @click.option("--path", metavar="PATH", help="With add: on requests for a path below /app/.")
 @click.option("--packet", is_flag=True, help="With add: on every incoming request.")
+@click.option("--replace", is_flag=True, help="With add: in the place of one that is there already.")
 @click.option(
     "--policy", type=click.Choice(POLICIES), default=POLICIES[0], help="Which result ends the chain."
 )
@@ -47,7 +48,13 @@ POLICIES: Final = ("continue", "abort-on-negative", "abort-on-positive", "single
 @output_options
 @framed
 def hook_command(
-    ui: Ui, words: tuple[str, ...], devices: tuple[str, ...], server: str, timeout: float, **given: Any
+    ui: Ui,
+    words: tuple[str, ...],
+    replace: bool,
+    devices: tuple[str, ...],
+    server: str,
+    timeout: float,
+    **given: Any,
 ) -> int:
     """List what makes programs run by themselves; add a hook, or remove one."""
     from client import hooks
@@ -63,12 +70,14 @@ def hook_command(
 
         return with_devices(ui, devices, server, timeout, action)
 
+    if replace and words != ("add",):
+        raise click.UsageError("--replace goes with `hook add`")
     if not words:
         return each(hooks.listing, hooks.hook_lines)
     if words == ("add",):
         request = _request(**given)
         return each(
-            lambda device: hooks.add(device, request),
+            lambda device: (hooks.put if replace else hooks.add)(device, request),
             lambda made: [f"hook {made.id} runs slot {made.slot}: {hooks.trigger(made)}"],
         )
     if words[0] != "remove" or len(words) == 1 or not all(word.isdecimal() for word in words[1:]):

@@ -50,7 +50,7 @@ def jobs_command(
                 return await jobs.listing(device)
             if not wait:
                 return await device.job(number)
-            return await jobs.judged(device, await jobs.wait(device, number), debug)
+            return await jobs.judged(device, await jobs.wait(device, number, on_note=ui.note), debug)
 
         outcomes = await for_each(targets, one, limit=len(targets))
         render = jobs.listing_lines if number is None else jobs.job_lines

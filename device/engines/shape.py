@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from device.vm.memory import GuestMemory, Region, Stack
 from device.vm.program import Run
 
+_NUMBERS: Final = 3
+"""Of each region in the shape of memory, the stack first."""
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """`regions` are (name, address, bytes, writable), the stack apart: its frames have `frame_size` bytes."""
 
-    regions: tuple[tuple[str, int, int, bool], ...]
-    frame_size: int
+class Shape(NamedTuple):
+    """`memory` is GuestMemory.shape; r1 and r2 are the run's."""
+
+    memory: tuple[int, ...]
     r1: int
     r2: int
 
     @classmethod
     def of(cls, run: Run) -> Shape:
         """The shape of a run."""
-        regions = [
-            (one.name, one.origin, one.end - one.origin, one.writable) for one in run.memory.regions[1:]
-        ]
-        return cls(tuple(regions), run.memory.stack.frame_size, run.r1, run.r2)
+        return cls(run.memory.shape, run.r1, run.r2)
 
     def run(self) -> Run:
         """A run of that shape, to compile for."""
+        frame_size, frames, *numbers = self.memory
         regions = [
-            Region(name, base, bytearray(size), writable=writable)
-            for name, base, size, writable in self.regions
+            Region("a region", origin, bytearray(end - origin), writable=bool(writable))
+            for origin, end, writable in zip(
+                numbers[3::_NUMBERS],
+                numbers[4::_NUMBERS],
+                numbers[5::_NUMBERS],
+                strict=True,
+            )
         ]
-        return Run(GuestMemory(regions, Stack(self.frame_size)), r1=self.r1, r2=self.r2)
+        return Run(GuestMemory(regions, Stack(frame_size, frames)), r1=self.r1, r2=self.r2)

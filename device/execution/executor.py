@@ -19,7 +19,8 @@ from typing import Final
 
 from device.api import ExecAnswer, ExecRequest, JitAction, JobInfo, JobRequest, SlotInfo, SlotState
 from device.engines import ENGINES, CompilingEngine, select
-from device.engines.runner import JIT, Runner
+from device.engines.policy import JIT
+from device.engines.runner import Runner
 from device.errors import Conflict, MicroBpfError, NotFound, Unavailable, Unprocessable
 from device.execution.access import Access
 from device.execution.console import RunLog
@@ -310,7 +311,7 @@ class Executor:
             )
         runner = _runner(slot)
         if action == "drop":
-            runner.drop()
+            runner.code.drop()
         else:
             prepared.grant.require_engine(JIT)
             memory = build_memory(
@@ -412,7 +413,7 @@ class Executor:
         texts = {slot.prepared.program.text for slot in self._slots if slot.prepared}
         for runner in former:
             if runner.program.text not in texts:
-                runner.drop()
+                runner.code.drop()
 
     # Steps
 

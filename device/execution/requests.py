@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from device.api import ExecAnswer, ExecRequest, ExecSizes, ExecTimes, hex64
-from device.engines.runner import JIT, Runner, Wish
+from device.engines.policy import JIT
+from device.engines.runner import Runner
+from device.engines.wish import Wish
 from device.errors import Unprocessable
 from device.execution.access import Access, Lists, Point, refusal
 from device.execution.access import denied as denied_calls
@@ -76,7 +78,7 @@ class Order:
         grant = prepared.grant.femto() if self.terms.femto else prepared.grant
         if self.wish.compiles:
             grant.require_engine(JIT)
-            runner.require_code()
+            runner.code.require()
         lists = Lists.of(grant.available, grant.helpers, prepared.program.declared_helpers, self.access)
         for helper in lists.unknown():
             self.lines.warn(f"helper 0x{helper:x} of the request does not exist here")

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import TYPE_CHECKING
 
-from device.engines.runner import Ran, Runner, Wish
+from device.engines.ran import Ran
+from device.engines.runner import Runner
+from device.engines.wish import Wish
 from device.execution.console import RunConsole, RunLog
 from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import Helper, Services
@@ -148,7 +150,7 @@ def _run_once(work: Work, around: Surroundings, control: Control, times: list[in
         times.append(ran.run_us)
     fault = outcome.fault
     return Result(
-        outcome=replace(outcome, fault=work.profile.renumber(fault)) if fault else outcome,
+        outcome=outcome._replace(fault=work.profile.renumber(fault)) if fault else outcome,
         output=console.close(),
         context=None if context is None else bytes(context),
         regions=tuple(bytes(content) for content, writable in regions if writable),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import local
 from time import perf_counter
@@ -16,9 +16,9 @@ from device.jit.errors import JitError, MachineError
 from device.jit.lowering.memory import Place
 from device.jit.machines import Claim, Machines
 from device.jit.processor import Processor
-from device.jit.stop import RETURNED
+from device.jit.stop import RETURNED, Stop
 from device.jit.translation import NativeTranslation
-from device.jit.unit import Unit
+from device.jit.unit import Unit, packed
 from device.jit.watchdog import Watchdog
 from device.vm.faults import GuestFault
 from device.vm.interpreter.closures import Closures
@@ -26,7 +26,7 @@ from device.vm.interpreter.engine import InterpreterEngine
 from device.vm.interpreter.entrance import Entrance
 from device.vm.interpreter.execution import at_entry
 from device.vm.interpreter.machine import Machine
-from device.vm.interpreter.prepared import Prepared
+from device.vm.interpreter.prepared import Enterable, Prepared
 from device.vm.memory import STACK_TOP, WINDOWS, GuestMemory, window_of
 from device.vm.program import Outcome, Program, Run
 
@@ -40,13 +40,26 @@ CACHED_PROGRAMS: Final = 4096
 """Programs of which it keeps code, once for each shape of memory: there is more to code than its bytes."""
 
 
-@dataclass(slots=True)
 class Session:
-    """What happens on a thread while it has a machine: what was compiled, and how long that took."""
+    """What happens on a thread while it has a machine: what was compiled, and how long that took.
 
-    processor: Callable[[], Processor]
-    compiles: int = 0
-    compile_us: int = 0
+    It begins and ends as a context.
+    """
+
+    __slots__ = ("_thread", "compile_us", "compiles", "processor")
+
+    def __init__(self, thread: local, processor: Callable[[], Processor]) -> None:
+        self.processor = processor
+        self.compiles = 0
+        self.compile_us = 0
+        self._thread = thread
+
+    def __enter__(self) -> Session:
+        self._thread.session = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.session = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,14 @@ class Figures:
 
     size: int = 0
     units: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NativeEntrance(Entrance):
+    """An entrance to compiled code, with the registers there as a unit takes them."""
+
+    native: Unit
+    state: bytes
 
 
 class JitEngine(InterpreterEngine):
@@ -97,45 +118,49 @@ class JitEngine(InterpreterEngine):
 
     def enter(self, entrance: Entrance, run: Run) -> Outcome:
         """See InterpreterEngine: here without what only the exact tier needs."""
-        session = self._session
-        if session is not None:
-            return self._enter(session.processor(), entrance, run)
-        processor = self.machines.lend()
+        if not isinstance(entrance, NativeEntrance):
+            raise JitError(f"{entrance} does not lead to compiled code")
+        session: Session | None = getattr(self._thread, "session", None)
+        processor = self.machines.lend() if session is None else session.processor()
         if processor is None:
             return self.begin(entrance.program, run)
         try:
-            return self._enter(processor, entrance, run)
+            share = self.share
+            if run.budget < share:
+                share = run.budget
+            stop = entrance.native.begin(processor, run, entrance.state, share)
+            if stop is RETURNED:
+                r0, rest = processor.machine.returned
+                return Outcome(r0, None, share - rest)
+            return self._left(processor, entrance, run, share, stop)
         finally:
-            self.machines.give_back(processor)
+            if session is None:
+                self.machines.give_back(processor)
 
-    def _enter(self, processor: Processor, entrance: Entrance, run: Run) -> Outcome:
-        unit, share = entrance.unit, min(run.budget, self.share)
-        if not isinstance(unit, Unit):
-            raise JitError(f"{unit} is not compiled code")
-        run.memory.stack.reset()
-        stop = unit.enter(processor, run, entrance.registers, share)
-        if stop is RETURNED:
-            r0, rest = processor.machine.returned
-            return Outcome(r0, None, share - rest)
-        left = unit.left(processor, stop, run, STACK_TOP)
+    def _left(
+        self, processor: Processor, entrance: NativeEntrance, run: Run, share: int, stop: Stop
+    ) -> Outcome:
+        """The unit has stopped somewhere: both tiers go on."""
+        left = entrance.native.left(processor, stop, run, STACK_TOP)
         machine = Machine(run)
         machine.rest = run.budget - share
         if self._session is not None:
             return self.resumed(entrance, machine, left)
-        with self._using(lambda: processor):
+        with Session(self._thread, lambda: processor):
             return self.resumed(entrance, machine, left)
 
-    def session(self, claim: Claim) -> AbstractContextManager[Session]:
-        """Have the calling thread use the machine of a claim."""
-        return self._using(claim.processor)
+    def entrance(
+        self, program: Program, run: Run, prepared: Prepared, version: int, unit: Enterable
+    ) -> Entrance:
+        """See InterpreterEngine."""
+        if not isinstance(unit, Unit):
+            raise JitError(f"{unit} is not compiled code")
+        registers = tuple(at_entry(run))
+        return NativeEntrance(program, prepared, version, unit, registers, (), unit, packed(registers))
 
-    @contextmanager
-    def _using(self, processor: Callable[[], Processor]) -> Iterator[Session]:
-        session = self._thread.session = Session(processor)
-        try:
-            yield session
-        finally:
-            self._thread.session = None
+    def session(self, claim: Claim) -> Session:
+        """Have the calling thread use the machine of a claim."""
+        return Session(self._thread, claim.processor)
 
     def close(self) -> None:
         """Free the machines. Nothing may be run any more."""
@@ -147,6 +172,8 @@ class JitEngine(InterpreterEngine):
 
     def ensure(self, program: Program, run: Run) -> None:
         """Have the code be there that such a run enters. Raises EncodingError."""
+        if self._entrances.find(program, run) is not None:
+            return
         prepared, registers = self.prepared(program, run), at_entry(run)
         if not self._is_ready(prepared, program, registers):
             self.translate(prepared, program.entry, registers)
@@ -177,6 +204,8 @@ class JitEngine(InterpreterEngine):
 
     def is_ready(self, program: Program, run: Run) -> bool:
         """Whether it is."""
+        if self._entrances.find(program, run) is not None:
+            return True
         with self._lock:
             prepared = self._programs.get(self.key(program, run))
         return prepared is not None and self._is_ready(prepared, program, at_entry(run))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,16 +22,15 @@ class Processor:
 
     def __init__(self, watchdog: Watchdog, machine: Callable[[Watchdog], Machine] = Machine) -> None:
         self.machine = machine(watchdog)
+        self.adopt = self.machine.adopt
+        """Make it the calling thread's."""
         self._pieces: dict[int, tuple[Compiled, Installed]] = {}
         self._entries: dict[int, int] = {}
         self._next = CODE_BASE
         self._windows: dict[int, SharedBuffer] = {}
         self._shape: tuple[int, ...] = ()
         self._views: tuple[memoryview, ...] = ()
-
-    def adopt(self) -> None:
-        """Make it the calling thread's."""
-        self.machine.adopt()
+        self._zeros = b""
 
     def close(self) -> None:
         """Free the machine."""
@@ -72,25 +71,60 @@ class Processor:
         finally:
             self.take_back(memory, lent)
 
-    def lend(self, memory: GuestMemory) -> Sequence[Buffer]:
-        """The same until `take_back`, which gets what this returns: what holds the bytes otherwise."""
+    def lend(self, memory: GuestMemory) -> list[Buffer]:
+        """The same until `take_back`, which gets what this returns: what holds the bytes otherwise.
+
+        Of what is only read code has a copy, the bytes stay where they are.
+        """
         if memory.shape != self._shape:
-            self._views = tuple(self._view(region) for region in memory.regions)
-            self._shape = memory.shape
-        lent = []
-        for region, view in zip(memory.regions, self._views, strict=True):
-            data = region.data
-            view[:] = data
-            region.data = view
+            self._arrange(memory)
+        views, lent = self._views, []
+        for index, region in enumerate(memory.regions):
+            view = views[index]
+            view[:] = data = region.data
+            if region.writable:
+                region.data = view
             lent.append(data)
         return lent
 
-    def take_back(self, memory: GuestMemory, lent: Sequence[Buffer]) -> None:
+    def take_back(self, memory: GuestMemory, lent: list[Buffer]) -> None:
         """Have the bytes be where they were before."""
-        for region, data in zip(memory.regions, lent, strict=True):
+        for index, region in enumerate(memory.regions):
             if region.writable:
+                data = lent[index]
                 data[:] = region.data
-            region.data = data
+                region.data = data
+
+    def lend_new(self, memory: GuestMemory) -> list[Buffer]:
+        """`lend` for a run that begins, with a stack of zeros, until `take_back_new`."""
+        if memory.shape != self._shape:
+            self._arrange(memory)
+        views, lent, zeros = self._views, [], self._zeros
+        for index, region in enumerate(memory.regions):
+            view = views[index]
+            data = region.data
+            view[:] = data if index else zeros
+            if region.writable:
+                region.data = view
+            lent.append(data)
+        return lent
+
+    def take_back_new(self, memory: GuestMemory, lent: list[Buffer]) -> None:
+        """The same, with other bytes for the stack: nobody has seen them yet."""
+        stack = memory.stack
+        for index, region in enumerate(memory.regions):
+            if region is stack:
+                stack.data = bytearray(stack.data)
+            elif region.writable:
+                data = lent[index]
+                data[:] = region.data
+                region.data = data
+
+    def _arrange(self, memory: GuestMemory) -> None:
+        """Find the machine's bytes for regions that are not where the last were."""
+        self._views = tuple(self._view(region) for region in memory.regions)
+        self._zeros = bytes(len(memory.stack.data))
+        self._shape = memory.shape
 
     def _view(self, region: Region) -> memoryview:
         """The machine's bytes for a region."""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _WORD: Final = 4
 _NUMBERS: Final = Struct("<5Q")
 _NUMBERS_AT: Final = _WORD * OPERANDS
-_RESULT: Final = Struct("<Q")
+_RESULT: Final = OPERANDS // 2
+"""The pair of words that the result goes to."""
 _POINTER: Final = state_word(FRAME_POINTER, False)
 
 Numbers = tuple[int, int, int, int, int]
@@ -72,7 +73,8 @@ def service(asked: Sequence[Asked], run: Run, machine: Machine, frame_size: int 
     pass everything else.
     """
     functions: dict[int, tuple[Asked, BoundHelper]] = {}
-    control, stack, mailbox, content = run.control, run.memory.stack, machine.mailbox, machine.bytes
+    control, stack = run.control, run.memory.stack
+    mailbox, content, numbers = machine.mailbox, machine.bytes, machine.numbers
 
     def serve(number: int) -> None:
         if machine.ticked or control.reason is not None:
@@ -89,7 +91,7 @@ def service(asked: Sequence[Asked], run: Run, machine: Machine, frame_size: int 
             if one.stored is not None:
                 (s1, s2, s3, s4, s5), (k1, k2, k3, k4, k5) = one.stored, one.known
                 r1, r2, r3, r4, r5 = r1 & s1 | k1, r2 & s2 | k2, r3 & s3 | k3, r4 & s4 | k4, r5 & s5 | k5
-        _RESULT.pack_into(content, _NUMBERS_AT, function(r1, r2, r3, r4, r5) & MASK64)
+        numbers[_RESULT] = function(r1, r2, r3, r4, r5) & MASK64
 
     def find(number: int) -> tuple[Asked, BoundHelper]:
         if not 0 < number <= len(asked):

@@ -14,6 +14,7 @@ from device.jit.stop import RETURNED, Stop
 from device.jit.takeover import Takeover
 from device.vm.interpreter.machine import Left
 from device.vm.isa import FRAME_POINTER, REGISTERS
+from device.vm.memory import STACK_TOP
 from device.vm.program import Run
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _WORD: Final = 4
 _STATE: Final = Struct(f"<{REGISTERS}Q")
 _STATE_AT: Final = _WORD * state_word(0, False)
+_STATE_END: Final = _STATE_AT + _STATE.size
 
 
 class Unit:
@@ -53,38 +55,49 @@ class Unit:
         registers[FRAME_POINTER] = pointer
         for register, value in zip(self.parameters, values, strict=True):
             registers[register] = value
-        stop = self.enter(processor, m.run, registers, budget)
+        lent = processor.lend(m.run.memory)
+        try:
+            stop = self._enter(processor, m.run, packed(registers), pointer, budget)
+        finally:
+            processor.take_back(m.run.memory, lent)
         if stop is not RETURNED:
             raise self.left(processor, stop, m.run, pointer)
         r0, rest = processor.machine.returned
         state = _STATE.unpack_from(processor.machine.bytes, _STATE_AT)
         return rest, r0, *(state[register] for register in self._returned)
 
-    def enter(self, processor: Processor, run: Run, registers: Sequence[int], budget: int) -> Stop:
-        """Have the machine run it with registers r0 to r10: those of `parameters`, and r10, are looked at.
+    def begin(self, processor: Processor, run: Run, state: bytes, budget: int) -> Stop:
+        """Have a run begin with it, with the registers that were `packed` as `state`.
 
-        The bytes of the run's memory are what they then are; `processor.machine.returned` has r0 and what
-        was left of the budget.
+        After a return `processor.machine.returned` has r0 and what is left of the budget.
         """
-        machine, memory = processor.machine, run.memory
-        _STATE.pack_into(machine.bytes, _STATE_AT, *registers)
-        machine.mailbox[BUDGET_WORD] = budget
-        entry = processor.load(self.compiled)
-        memory.stack.base = base = registers[FRAME_POINTER] - self._frame_size
-        lent = processor.lend(memory)
+        lent = processor.lend_new(run.memory)
         try:
-            if not self._asked:
-                return machine.run(entry, should_stop=run.control.is_due, singles=self.compiled.singles)
-            serve = service(self._asked, run, machine, self._calling)
-            return machine.run(
-                entry, service=serve, should_stop=run.control.is_due, singles=self.compiled.singles
-            )
+            return self._enter(processor, run, state, STACK_TOP, budget)
         finally:
-            processor.take_back(memory, lent)
-            memory.stack.base = base
+            processor.take_back_new(run.memory, lent)
+
+    def _enter(self, processor: Processor, run: Run, state: bytes, pointer: int, budget: int) -> Stop:
+        machine, stack = processor.machine, run.memory.stack
+        machine.bytes[_STATE_AT:_STATE_END] = state
+        machine.mailbox[BUDGET_WORD] = budget
+        stack.base = pointer - self._frame_size
+        entry, singles, is_due = processor.load(self.compiled), self.compiled.singles, run.control.is_due
+        if not self._asked:
+            return machine.run(entry, should_stop=is_due, singles=singles)
+        serve = service(self._asked, run, machine, self._calling)
+        try:
+            return machine.run(entry, service=serve, should_stop=is_due, singles=singles)
+        finally:
+            stack.base = pointer - self._frame_size
 
     def left(self, processor: Processor, stop: Stop, run: Run, pointer: int) -> Left:
         """How the exact tier goes on where the machine has stopped."""
         base = processor.load(self.compiled) & ~1
         word = processor.machine.native_word
         return Takeover(self.compiled, base, word, stop, pointer, self._frame_size).left(run.control)
+
+
+def packed(registers: Sequence[int]) -> bytes:
+    """r0 to r10 as `begin` takes them."""
+    return _STATE.pack(*registers)

@@ -10,7 +10,8 @@ sequences            every command read and checked, also what is not going to b
 processor, plan      what they come to on this device
 capabilities         what a program is granted
 uri                  where a device may fetch from
-install, fetching    fetch, check, commit
+host, fetching       what an update depends on beside its bytes: programs, bounds, files
+images, install      fetch, check, commit
 console, progress    what is said of it
 refusals             every class of refusal, with its codes and advice
 build                the publisher's side

@@ -10,84 +10,23 @@ stays and the sequence number is not used up.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final, Protocol
 
-from device.errors import (
-    Conflict,
-    LoadError,
-    MalformedRequest,
-    MicroBpfError,
-    StorageError,
-    SuitError,
-    Unprocessable,
-    VerifyError,
-)
+from device.errors import Conflict, MalformedRequest, StorageError, SuitError
 from device.storage.slots import SlotTable, StoredImage
 from device.suit import uri
-from device.suit.capabilities import Capabilities, Maximum
 from device.suit.console import Console
 from device.suit.envelope import VerifiedManifest, verify
 from device.suit.fetching import Fetch, Fetcher
+from device.suit.host import Conditions, ProgramHost, UpdateLimits
 from device.suit.identity import Identity
+from device.suit.images import bring, prepare
 from device.suit.keys import TrustStore
 from device.suit.plan import DeviceState, ImageOperation, Plan, plan
 from device.suit.progress import Progress
 from device.suit.refusals import Refusal, refuse
-from device.suit.wire import WIRE_PROFILES
-
-ENVELOPE: Final = 640
-"""Bytes of an envelope that a device takes unless it is told otherwise."""
 
 __all__ = ["Conditions", "Installer", "ProgramHost", "Progress", "UpdateLimits"]
-
-
-class ProgramHost(Protocol):
-    """Who runs the programs: decides whether an image may, and swaps it in."""
-
-    async def check(self, slot: int, image: bytes, capabilities: Capabilities | None = None) -> object:
-        """Link and verify under what was signed; the prepared program.
-
-        Raises LoadError, VerifyError, Unprocessable.
-        """
-
-    def held(self, slot: int) -> bool:
-        """Whether a job keeps the slot from being replaced."""
-
-    async def replace(self, prepared: Mapping[int, object], commit: Callable[[], None]) -> None:
-        """End the slots' runs, call `commit` once, and make the prepared programs current."""
-
-    async def undeploy(self, number: int) -> None:
-        """Empty a slot. Raises Conflict while a job keeps it, StorageError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What a pull asks for besides what is signed: the one slot, and how images are checked.
-
-    `check` stands in for the host's own and refuses more than that.
-    """
-
-    slot: int
-    check: Callable[[int, bytes, Capabilities], Awaitable[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateLimits:
-    """Bounds of one update: bytes of an envelope, components, hosts (None: any), seconds of all fetching.
-
-    `profiles` are the formats that are taken, `maximum` is what an update may grant its programs. With
-    `erase_first` a slot is emptied before its image is fetched: RIOT's order, to be shown and not to be used.
-    """
-
-    envelope: int = ENVELOPE
-    components: int = 1
-    allowed_hosts: tuple[str, ...] | None = ()
-    deadline_s: float = 120.0
-    profiles: tuple[str, ...] = tuple(WIRE_PROFILES)
-    maximum: Maximum = field(default_factory=Maximum)
-    erase_first: bool = False
 
 
 class Installer:
@@ -206,11 +145,12 @@ class Installer:
             brought = operation.content
             if operation.source is not None:
                 brought = next(image for done, image in images.items() if done.slot == operation.source)
-            images[operation] = await self._image(operation, brought, fetcher)
-        prepared = {o.slot: await self._checked(o, image) for o, image in images.items()}
+            images[operation] = await bring(operation, brought, fetcher, self._console)
+        check = self._conditions.check if self._conditions else self._programs.check
+        prepared = {o.slot: await prepare(o, image, check, self._console) for o, image in images.items()}
         # Keys may have been taken away, and jobs begun, while the images were on their way.
-        self._plan(self._verified(envelope), self._conditions)
-        await self._commit(planned, images, prepared)
+        self._require_wanted(envelope)
+        await self._commit(envelope, planned, images, prepared)
 
     async def _erase(self, slots: Sequence[int]) -> None:
         for slot in slots:
@@ -263,54 +203,16 @@ class Installer:
         )
         return plan(verified, state)
 
-    async def _image(self, operation: ImageOperation, brought: bytes | None, fetcher: Fetcher) -> bytes:
-        """The image in memory, of the signed size and digest; fetched unless the update `brought` it."""
-        self._console.begins_image(operation)
-        image = await self._downloaded(operation, fetcher) if brought is None else brought
-        self._console.matches_image()
-        if len(image) != operation.size:
-            self._console.bad_image()
-            raise refuse(
-                Refusal.IMAGE_SIZE,
-                f"the image has {len(image)} bytes, {operation.size} were signed",
-                where="install",
-            )
-        digest = sha256(image).digest()
-        if digest != operation.digest:
-            self._console.bad_image()
-            raise refuse(
-                Refusal.IMAGE_DIGEST,
-                f"the image has SHA-256 {digest.hex()[:8]}…, {operation.digest.hex()[:8]}… was signed",
-                where="install",
-            )
-        return image
-
-    async def _downloaded(self, operation: ImageOperation, fetcher: Fetcher) -> bytes:
-        try:
-            image = await fetcher.get(operation.uri, operation.size, Refusal.IMAGE_SIZE)
-        except SuitError as error:
-            self._console.not_fetched(operation, error)
-            raise
-        self._console.fetched()
-        return image
-
-    async def _checked(self, operation: ImageOperation, image: bytes) -> object:
-        check = self._conditions.check if self._conditions else self._programs.check
-        try:
-            return await check(operation.slot, image, operation.capabilities)
-        except (LoadError, VerifyError, Unprocessable) as error:
-            self._console.bad_image()
-            findings = error.findings if isinstance(error, VerifyError) else [_finding(error)]
-            raise refuse(
-                Refusal.PROGRAM,
-                f"{error.code}: {error.detail}",
-                where=error.where or f".ram.{operation.slot}",
-                hint=error.hint,
-                extra={"findings": findings},
-            ) from error
+    def _require_wanted(self, envelope: bytes) -> None:
+        """See that the device would still carry this out, by its keys and jobs as they are now."""
+        self._plan(self._verified(envelope), self._conditions)
 
     async def _commit(
-        self, planned: Plan, images: Mapping[ImageOperation, bytes], prepared: Mapping[int, object]
+        self,
+        envelope: bytes,
+        planned: Plan,
+        images: Mapping[ImageOperation, bytes],
+        prepared: Mapping[int, object],
     ) -> None:
         changes = {
             operation.slot: StoredImage(
@@ -324,10 +226,8 @@ class Installer:
         }
 
         def commit() -> None:
-            # A job may have taken a slot while the image was on its way.
-            for slot in changes:
-                if self._programs.held(slot):
-                    raise refuse(Refusal.SLOT_BUSY, f"a job holds .ram.{slot}", where="commit")
+            # The same once more: runs were given time to end meanwhile.
+            self._require_wanted(envelope)
             self._slots.commit(changes, planned.sequence_number)
 
         self._console.commits()
@@ -365,7 +265,3 @@ class Installer:
 
 def _abandoned() -> SuitError:
     return refuse(Refusal.STORAGE, "the update was abandoned", where="update")
-
-
-def _finding(error: MicroBpfError) -> dict[str, Any]:
-    return {"id": error.code, "severity": "E", "message": error.detail, "where": error.where}

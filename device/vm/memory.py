@@ -176,17 +176,20 @@ class GuestMemory:
         The NUL lies in the region of the first byte and, with `limit`, within that many bytes. Raises
         GuestFault when there is none: the region ends first, or the limit is reached.
         """
-        region, offset = self.find(address, 1, write=False, access="read")
-        available = region.end - address
-        window = available if limit is None or limit > available else limit
-        length = _find_nul(region.data, offset, offset + window)
-        if length >= 0:
-            return length
-        if window < available:
-            place = Place(f"no NUL in these bytes of {region.name}", region.name)
-            raise _fault(address, window, "read", place)
-        place = Place(f"no NUL up to the end of {region.name}", region.name)
-        raise _fault(address, window + 1, "read", place)
+        for region in self._pages.get(address >> _PAGE_BITS, ()):
+            if region.base <= address < region.end:
+                available = region.end - address
+                window = available if limit is None or limit > available else limit
+                offset = address - region.origin
+                length = _find_nul(region.data, offset, offset + window)
+                if length >= 0:
+                    return length
+                if window < available:
+                    place = Place(f"no NUL in these bytes of {region.name}", region.name)
+                    raise _fault(address, window, "read", place)
+                place = Place(f"no NUL up to the end of {region.name}", region.name)
+                raise _fault(address, window + 1, "read", place)
+        raise _fault(address, 1, "read", self.place_of(address, 1, write=False))
 
     def read_string(self, address: int, limit: int | None = None) -> bytes:
         """The bytes before the NUL of the string at `address`; the contract is `string_length`'s."""
@@ -235,13 +238,14 @@ def _find_nul(data: Buffer, start: int, end: int) -> int:
     if isinstance(data, bytearray):
         found = data.find(0, start, end)
         return found - start if found >= 0 else -1
-    at, size = start, _SHORT
-    while at < end:
-        found = data[at : min(end, at + size)].tobytes().find(0)
-        if found >= 0:
-            return at + found - start
-        at, size = at + size, _SCAN
-    return -1
+    found = data[start : start + _SHORT].tobytes().find(0)
+    if found < 0:
+        for at in range(start + _SHORT, end, _SCAN):
+            found = data[at : at + _SCAN].tobytes().find(0)
+            if found >= 0:
+                found += at - start
+                break
+    return found if found < end - start else -1
 
 
 def _fault(address: int, size: int, access: str, place: Place) -> GuestFault:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from threading import Event
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from device.vm.faults import Fault, FaultCode, GuestFault
 from device.vm.isa import SLOT_SIZE
@@ -215,8 +215,7 @@ class Run:
     renews: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a run ended: r0 as an unsigned 64-bit value, or a fault; and the instructions it executed."""
 
     r0: int | None

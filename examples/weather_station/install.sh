@@ -1,6 +1,6 @@
 #!/bin/sh
 # The weather station onto a device, or onto several: install.sh [-d DEVICE]...
-# A device that has it already keeps the two paths, and says so when they are asked for again.
+# A device that has it already gets it anew: the jobs end and begin again, the paths are bound again.
 set -eu
 
 objects="$(dirname "$0")/../objects"
@@ -15,5 +15,5 @@ client deploy -q --stop "$@" --slot 0 "$objects/climate.o" \
 for slot in 0 1 2; do
     client exec -q "$@" --slot "$slot" --job
 done
-client hook -q "$@" add --slot 3 --path /app/climate
-client hook -q "$@" add --slot 4 --path /app/light-sound
+client hook -q "$@" add --replace --slot 3 --path /app/climate
+client hook -q "$@" add --replace --slot 4 --path /app/light-sound

@@ -33,6 +33,24 @@ def test_a_program_answers_on_its_path(live: LiveFleet) -> None:
     assert taken["error"]["status"] == "4.09"
 
 
+def test_a_hook_takes_the_place_of_the_one_that_is_there(live: LiveFleet) -> None:
+    live.add("otter").results("deploy", OBJECTS / "counter.o")
+    live.results("deploy", OBJECTS / "gcoap_hello.o", "--slot", "1")
+    for path in ("light", "/app/light"):
+        live.results("hook", "add", "--slot", "0", "--path", path, "--replace")
+    live.results("hook", "add", "--slot", "1", "--path", "light", "--replace")
+    for _ in range(2):
+        live.results("hook", "add", "--slot", "0", "--every", "1000", "--replace")
+    live.results("hook", "add", "--slot", "0", "--every", "2000", "--replace")
+    items = live.results("hook")[0]["result"]["items"]
+    assert [(hook["slot"], hook.get("path") or hook["period_ms"]) for hook in items] == [
+        (1, "/app/light"),
+        (0, 1000),
+        (0, 2000),
+    ]
+    assert live.results("exec", "--packet", "--path", "/app/light")[0]["result"]["text"] == "hello"
+
+
 def test_a_program_answers_on_its_slot(live: LiveFleet) -> None:
     live.add("otter").results("deploy", OBJECTS / "gcoap_hello.o")
     shown = live.client("exec", "--packet").stdout.splitlines()
@@ -64,6 +82,7 @@ def test_intervals_run_until_they_are_removed(live: LiveFleet) -> None:
     "arguments",
     [
         ("add",),
+        ("remove", "1", "--replace"),
         ("add", "--slot", "0"),
         ("add", "--every", "20"),
         ("add", "--slot", "0", "--every", "20", "--path", "x"),

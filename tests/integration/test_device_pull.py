@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from device.api import UpdateStatus
 from device.errors import Unavailable
 from device.node import NodeLimits
+from device.suit import build
+from device.suit.wire import IETF
 from tests.device_bench import SEVEN, SPIN, Bench, Reply, device, eventually, example
 from tests.integration.update_site import Site, site
 from tests.peers import scripted
@@ -184,6 +186,41 @@ async def test_what_is_no_manifest_to_post(tmp_path: Path) -> None:
         assert s.bench.node._updates.status().result is None
         assert (await post(s, b"x")).code == "2.01"
         await eventually(lambda: s.bench.node._updates.status().result == "FORMAT")
+
+
+def padded(s: Site, size: int) -> bytes:
+    """An update of exactly this size: what nobody asks for lies beside its manifest."""
+    url = s.publish(SEVEN, 1)
+    described = build.Description("native", 0, 1, url.replace(".suit", ".bin"), SEVEN, profile=IETF)
+    manifest = build.build_manifest(described)
+
+    def made(padding: int) -> bytes:
+        return build.sign_manifest(manifest, [s.key], IETF, beside={"#": bytes(padding)})
+
+    return made(300 + size - len(made(300)))
+
+
+@pytest.mark.parametrize(("size", "result"), [(640, "OK"), (641, "TOO_LARGE")])
+@pytest.mark.parametrize("way", ["trigger", "manifest", "pull"])
+async def test_an_envelope_has_640_bytes_and_not_one_more(
+    tmp_path: Path, way: str, size: int, result: str
+) -> None:
+    async with site(tmp_path) as s:
+        made = padded(s, size)
+        assert len(made) == size
+        (s.root / "m").write_bytes(made)
+        match way:
+            case "trigger":
+                assert (await s.trigger(f"{s.server}/m")).code == "2.01"
+            case "manifest":
+                reply = await post(s, made)
+                if result == "TOO_LARGE":  # there is no update
+                    assert (reply.code, reply.problem.code) == ("4.13", result)
+                    return
+                assert reply.code == "2.01"
+            case _:
+                assert (await pull(s, f"{s.server}/m")).code == ("2.04" if result == "OK" else "4.13")
+        await eventually(lambda: s.bench.node._updates.status().result == result)
 
 
 async def test_all_three_ways_count_together(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def _count(switch: SwitchEngine, program: Program, run: Run) -> Outcome:
     """Does not count the instruction that faults."""
     outcome = switch.run(program, run)
     faulted = outcome.fault is not None and outcome.fault.code is FaultCode.ILLEGAL_MEM
-    return replace(outcome, instructions=outcome.instructions - faulted)
+    return outcome._replace(instructions=outcome.instructions - faulted)
 
 
 def _stack(switch: SwitchEngine, program: Program, run: Run) -> Outcome:
@@ -96,7 +96,7 @@ def _place(switch: SwitchEngine, program: Program, run: Run) -> Outcome:
     fault = outcome.fault
     if fault is None or fault.code is not FaultCode.CALL_DEPTH:
         return outcome
-    return replace(outcome, fault=replace(fault, pc=fault.pc + 1))
+    return outcome._replace(fault=replace(fault, pc=fault.pc + 1))
 
 
 def _raising(switch: SwitchEngine, program: Program, run: Run) -> Outcome:

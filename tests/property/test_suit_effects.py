@@ -28,7 +28,7 @@ from device.suit.capabilities import Capabilities
 from device.suit.install import Progress
 from device.suit.wire import Command, Member
 from device.vm.asm import assemble
-from tests.device_bench import SPIN
+from tests.device_bench import SPIN, eventually
 from tests.suit_device import Device, device
 from tests.suit_manifests import (
     EIGHT,
@@ -574,6 +574,21 @@ async def test_p19_a_key_that_is_removed_while_its_update_is_fetched(form: Forma
         assert (await d.installer.update_from(MANIFEST_URL)).result == "BAD_SIGNATURE"
         assert d.state() == before
         assert d.images_asked
+
+
+@FORMATS
+async def test_p19_a_key_that_is_removed_while_runs_are_given_time_to_end(form: Format) -> None:
+    spin = Image(content=SPIN)
+    async with device() as d:
+        granted = granting(form, spin, Capabilities(budget=2**32 - 1))
+        assert (await d.update(granted, spin)).result == "OK"
+        running = asyncio.create_task(d.run(timeout_ms=60_000))
+        await eventually(lambda: d.executor.slot_info(2).state == "running")
+        update = asyncio.create_task(d.refused(form.update(number=9), Image(), fetched=True))
+        await eventually(lambda: d.executor._slots[2].closed)
+        d.trusted = keys.TrustStore()
+        assert await update == "BAD_SIGNATURE"
+        await asyncio.gather(running, return_exceptions=True)
 
 
 @FORMATS

@@ -24,6 +24,10 @@ def line(number: int) -> LogLine:
     return LogLine(number, 10 * number, "info", "test", f"line {number}")
 
 
+def other(number: int) -> LogLine:
+    return LogLine(number, 10 * number + 1, "info", "test", f"another line {number}")
+
+
 def page(first: int, end: int, missed: int = 0) -> LogPage:
     return LogPage(end, tuple(line(number) for number in range(first, end)), missed)
 
@@ -38,6 +42,25 @@ PAGES: list[tuple[str, list[LogPage], list[tuple[list[int], int]]]] = [
     ("gap", [page(1, 3), page(6, 8)], [([1, 2], 0), ([6, 7], 3)]),
     ("gap at the beginning", [page(4, 6)], [([4, 5], 3)]),
     ("nothing logged yet", [page(1, 1), page(1, 2)], [([], 0), ([1], 0)]),
+    (
+        "restart with as many lines",
+        [page(1, 4), LogPage(4, (other(3),)), LogPage(4, (other(1), other(2), other(3)))],
+        [([1, 2, 3], 0), ([], 0), ([1, 2, 3], 0)],
+    ),
+    (
+        "restart with more",
+        [
+            page(1, 4),
+            LogPage(7, tuple(map(other, range(3, 7)))),
+            LogPage(7, tuple(map(other, range(2, 7))), 1),
+        ],
+        [([1, 2, 3], 0), ([], 0), ([2, 3, 4, 5, 6], 1)],
+    ),
+    (
+        "restart with fewer",
+        [page(1, 9), LogPage(3, ()), page(1, 3)],
+        [([*range(1, 9)], 0), ([], 0), ([1, 2], 0)],
+    ),
     ("restart", [page(1, 10), page(1, 3)], [([*range(1, 10)], 0), ([1, 2], 0)]),
 ]
 

@@ -9,7 +9,9 @@ import pytest
 
 from device.engines import AUTO, ENGINES, CompilingEngine, engines_of_device, policy
 from device.engines.policy import FIRST_RUNS, HELPER_BOUND, HOT, LARGEST, SHORT, Facts, choose
-from device.engines.runner import Ran, Runner, Wish
+from device.engines.ran import Ran
+from device.engines.runner import Runner
+from device.engines.wish import Wish
 from device.errors import Conflict, MalformedRequest, Unprocessable
 from device.jit.errors import EncodingError
 from device.jit.translation import NativeTranslation
@@ -88,8 +90,8 @@ def test_what_is_hot_is_compiled_beside_its_runs() -> None:
     bench = Bench(WORK)
     ran = bench.until_compiled()
     assert ran.outcome.r0 == 40_000 * 40_001 // 2
-    assert (ran.compile_us, bench.runner.compiles) == (0, 1), "not in the run that was hot"
-    assert bench.runner.compile_us > 0
+    assert (ran.compile_us, bench.runner.code.compiles) == (0, 1), "not in the run that was hot"
+    assert bench.runner.code.compile_us > 0
     assert bench.began[-1] == "jit"
     assert set(bench.began[:-1]) == {"interpreter"}
     assert bench.runner.runs_by["interpreter"] == len(bench.began) - 1 >= FIRST_RUNS
@@ -167,7 +169,7 @@ def test_interpreters_have_no_code(wish: str) -> None:
 def test_a_quarantine_is_for_who_asks_for_code_and_ends_with_it() -> None:
     bench = Bench(SUM)
     bench.run("jit", b"\1\2")
-    bench.runner.quarantine("r0 was wrong")
+    bench.runner.code.quarantine("r0 was wrong")
     figures = bench.runner.figures()
     assert figures is not None
     assert (figures["quarantined"], figures["size"]) == (True, 0)
@@ -180,7 +182,7 @@ def test_a_quarantine_is_for_who_asks_for_code_and_ends_with_it() -> None:
         with pytest.raises(Conflict, match="r0 was wrong"):
             bench.run(engine, b"\1\2", **wish)
     assert bench.run(context=b"\1\2").engine == "interpreter"
-    bench.runner.drop()
+    bench.runner.code.drop()
     assert bench.run("jit", b"\1\2").outcome.r0 == 3
 
 

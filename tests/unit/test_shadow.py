@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from device.engines import ENGINES, CompilingEngine, shadow
-from device.engines.runner import Ran, Runner, Wish
+from device.engines.ran import Ran
+from device.engines.runner import Runner
+from device.engines.wish import Wish
 from device.jit.engine import JitEngine
 from device.vm.asm import assemble
 from device.vm.faults import FaultCode, GuestFault
@@ -89,16 +90,16 @@ Change = Callable[[Program, Run, Outcome], Outcome]
 
 
 def _r0(_program: Program, _run: Run, outcome: Outcome) -> Outcome:
-    return replace(outcome, r0=1)
+    return outcome._replace(r0=1)
 
 
 def _count(_program: Program, _run: Run, outcome: Outcome) -> Outcome:
-    return replace(outcome, instructions=15)
+    return outcome._replace(instructions=15)
 
 
 def _fault(program: Program, _run: Run, outcome: Outcome) -> Outcome:
     fault = GuestFault(FaultCode.ILLEGAL_MEM, "x", address=16, size=1, access="load").record(3)
-    return replace(outcome, r0=None, fault=program.locate(fault))
+    return outcome._replace(r0=None, fault=program.locate(fault))
 
 
 def _stack(_program: Program, run: Run, outcome: Outcome) -> Outcome:
@@ -136,7 +137,7 @@ def test_each_difference_is_seen(monkeypatch: pytest.MonkeyPatch, change: Change
     ran = bench.run()
     assert ran.compared == shadow.Compared(False, text)
     assert ran.outcome.r0 == 57
-    assert bench.runner.quarantined == text
+    assert bench.runner.code.quarantined == text
 
 
 CALLS = {
@@ -175,7 +176,7 @@ def test_what_cannot_be_recorded_is_not_compared(monkeypatch: pytest.MonkeyPatch
     ran = bench.run()
     assert ran.compared == shadow.Compared(None, "not compared: too many helper calls")
     assert ran.outcome.r0 == 57
-    assert bench.runner.quarantined is None
+    assert bench.runner.code.quarantined is None
 
 
 def test_a_run_that_is_stopped_is_not_compared() -> None:
@@ -184,4 +185,4 @@ def test_a_run_that_is_stopped_is_not_compared() -> None:
     run.control.kill()
     ran = bench.runner.once(run, Wish(shadow=True))
     assert ran.compared == shadow.Compared(None, "not compared: a run was stopped")
-    assert bench.runner.quarantined is None
+    assert bench.runner.code.quarantined is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from device.jit.encoder import Shift
@@ -23,6 +24,9 @@ Half = tuple[int, bool]
 """(register, whether it is the high half)."""
 
 FRAME: Final[Half] = (FRAME_POINTER, False)
+
+_SETS: Final = 1024
+"""Sets of halves that are remembered: those of one or two registers come again and again."""
 
 _DEPTH_BITS: Final = 3
 _DEEPEST: Final = 6
@@ -200,7 +204,8 @@ def _looked(
     return found
 
 
-def halves_of(mask: int) -> list[Half]:
+@lru_cache(_SETS)
+def halves_of(mask: int) -> tuple[Half, ...]:
     """The halves of a set of liveness."""
     found = []
     while mask:
@@ -208,7 +213,7 @@ def halves_of(mask: int) -> list[Half]:
         mask ^= lowest
         number = lowest.bit_length() - 1
         found.append((number - HIGH_AT, True) if number >= HIGH_AT else (number, False))
-    return found
+    return tuple(found)
 
 
 def known(state: State, register: int, high: bool) -> int | None:

@@ -8,10 +8,10 @@ long as it lives, counted by the depth of loops; a move whose two sides may shar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final, TypeVar
+from typing import Final, NamedTuple
 
 from device.jit.encoder import R
 from device.jit.encoder.operands import LOW
@@ -45,21 +45,22 @@ _SPARE: Final[Sequence[tuple[int, ...]]] = (
 _LOW_FIRST: Final = frozenset({Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR, Sem.MOV, Sem.NEG, Sem.LE64})
 _SHIFTS: Final = frozenset({Sem.LSH, Sem.RSH, Sem.ARSH})
 _TWO_OPERANDS: Final = frozenset({*_SHIFTS, Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR, Sem.MUL, Sem.NEG})
+_MOV, _ARSH = Sem.MOV, Sem.ARSH
+_COPIES: Final = frozenset({Sem.MOV, Sem.MOVSX32})
 _EITHER_WAY: Final = frozenset({Sem.ADD, Sem.AND, Sem.OR, Sem.XOR, Sem.MUL})
-
-
-_From = TypeVar("_From")
-_To = TypeVar("_To")
 
 
 @dataclass(slots=True)
 class Web:
     """What is known of a web when homes are given: what it is worth, and how many steps it is live at.
 
-    `beside` are the webs that must not share its home, as bits. `likes` are webs and `hints` registers that
-    it had better be in the same home with, by what that is worth. A `constant` that is kept may go without.
+    `members` are the webs that it has become the home of, itself included, and `beside` those that live where
+    one of them is defined and must not share its home, both as bits. `likes` are webs and `hints` registers
+    that it had better be in the same home with, by what that is worth. A `constant` that is kept may go
+    without.
     """
 
+    members: int
     worth: int = 0
     span: int = 1
     beside: int = 0
@@ -67,6 +68,17 @@ class Web:
     constant: bool = False
     likes: dict[int, int] = field(default_factory=dict)
     hints: dict[int, int] = field(default_factory=dict)
+
+    def meets(self, other: Web) -> bool:
+        """Whether the two must not share a home."""
+        return bool(self.beside & other.members or other.beside & self.members)
+
+
+class _Change(NamedTuple):
+    """What a step changes in what is live: the halves that are not any more, and those with a new value."""
+
+    gone: Sequence[Half]
+    made: Sequence[tuple[Half, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +152,14 @@ class _Webs:
             self._started(halves_of(live)) if state is not None else {}
             for live, state in zip(view.starts, states, strict=True)
         ]
-        self._behind: list[list[dict[Half, int]]] = []
-        for number, steps in enumerate(view.steps):
-            self._behind.append(self._walk(self._starts[number], steps))
+        self._leaving = [dict(start) for start in self._starts]
+        self._changes = [
+            [self._change(at, leaving) for at in steps]
+            for steps, leaving in zip(view.steps, self._leaving, strict=True)
+        ]
         self._meet()
+        self._roots = [self._root(value) for value in range(len(self._parents))]
+        self._inside = [0] * len(view.steps)  # the webs of each block, as bits
         self.webs: dict[int, Web] = {}
         self.moves: dict[tuple[int, int], int] = {}
         self._originals = count()
@@ -163,34 +179,30 @@ class _Webs:
             found[FRAME] = self._frame
         return found
 
-    def _walk(self, current: dict[Half, int], steps: Sequence[Looked]) -> list[dict[Half, int]]:
-        """The numbers of the halves live behind each step."""
-        found = []
-        live = -1
-        for at in steps:
-            defined = at.written & at.live_behind
-            if defined or at.live_behind != live:
-                live = at.live_behind
-                behind = {half: current[half] for half in halves_of(live & ~defined)}
-                for half in halves_of(defined):
-                    behind[half] = self._new(half)
-                if self._frame >= 0:
-                    behind[FRAME] = self._frame
-                current = behind
-            found.append(current)
-        return found
+    def _change(self, at: Looked, live: dict[Half, int]) -> _Change | None:
+        """What a step changes in what is live; a half that it defines is gone before it is made."""
+        defined = at.written & at.live_behind
+        gone = at.live & (defined | ~at.live_behind)
+        if not defined and not gone:
+            return None
+        change = _Change(halves_of(gone), [(half, self._new(half)) for half in halves_of(defined)])
+        for half in change.gone:
+            del live[half]
+        live.update(change.made)
+        return change
 
     def _meet(self) -> None:
         """What is live where a block begins is what comes there from all before it."""
+        parents = self._parents
         for number, block in enumerate(self._unit.blocks):
             if self._states[number] is None:
                 continue
-            leaving = self._behind[number][-1] if self._behind[number] else self._starts[number]
+            leaving = self._leaving[number]
             for target in block.successors():
                 for half, value in self._starts[target].items():
                     one, other = self._root(leaving[half]), self._root(value)
                     if one != other:
-                        self._parents[max(one, other)] = min(one, other)
+                        parents[max(one, other)] = min(one, other)
 
     def _root(self, value: int) -> int:
         parents = self._parents
@@ -202,13 +214,9 @@ class _Webs:
 
     def describe(self, entering: Mapping[Half, int]) -> None:
         """Find out all about the webs."""
-        roots = [self._root(value) for value in range(len(self._parents))]
+        roots = self._roots
+        self.webs = {root: Web(1 << root) for root in set(roots)}
         self._starts = [{half: roots[value] for half, value in start.items()} for start in self._starts]
-        self._behind = [
-            _each(maps, lambda numbers: {half: roots[value] for half, value in numbers.items()})
-            for maps in self._behind
-        ]
-        self.webs = {root: Web() for root in set(roots)}
         if self._frame >= 0:
             frame = self.webs[self._frame]
             frame.needed, frame.beside = True, sum(1 << root for root in self.webs if root != self._frame)
@@ -217,21 +225,57 @@ class _Webs:
                 self.webs[self._starts[0][half]].hints[register] = 2
         for number, (start, steps) in enumerate(zip(self._starts, self._looked, strict=True)):
             state = self._states[number]
-            if state is None:
+            if state is not None:
+                self._begin(start, state, entry=number == 0)
+                self._go_through(number, start, steps)
+
+    def _go_through(self, number: int, start: Mapping[Half, int], steps: Sequence[Looked]) -> None:
+        """Note what the steps of a block say; `ahead` are the webs live before each, `alive` those behind."""
+        webs, roots, weight = self.webs, self._roots, weight_of(self._shape, number)
+        ahead, same = dict(start), dict[Half, int]()
+        inside = alive = sum([1 << root for root in ahead.values()])
+        for index, (at, change) in enumerate(zip(steps, self._changes[number], strict=True)):
+            self._note_uses(at, ahead, weight)
+            if change is None:
                 continue
-            self._begin(start, state, entry=number == 0)
-            weight = weight_of(self._shape, number)
-            ahead = start
-            same: dict[Half, int] = {}
-            for at, behind in zip(steps, self._behind[number], strict=True):
-                self._note(at, ahead, behind, weight, same)
-                ahead = behind
-        for root, web in self.webs.items():
-            for other in _bits(web.beside):
-                self.webs[other].beside |= 1 << root
+            before = ahead
+            ahead = before.copy()
+            for half in change.gone:
+                root = ahead.pop(half)
+                webs[root].span += index
+                alive &= ~(1 << root)
+            for half, value in change.made:
+                root = ahead[half] = roots[value]
+                webs[root].span -= index
+                alive |= 1 << root
+            for half, _ in change.made:
+                others = alive & ~self._copies(at, half, same, before, ahead)
+                self._note_value(at, half, ahead[half], before, others, weight)
+            inside |= alive
+        for root in ahead.values():
+            webs[root].span += len(steps)
+        self._inside[number] = inside
+
+    def _copies(
+        self,
+        at: Looked,
+        half: Half,
+        same: dict[Half, int],
+        before: Mapping[Half, int],
+        behind: Mapping[Half, int],
+    ) -> int:
+        """The webs that hold what a step copies to a half. `same` are the copies of a block, by what of."""
+        source = _copied(at, half)
+        if source is None or source not in before:
+            same.pop(half, None)
+            return 0
+        if source not in same:
+            same[source] = next(self._originals)
+        original = same[half] = same[source]
+        return sum([1 << root for other, root in behind.items() if same.get(other) == original])
 
     def _begin(self, start: Mapping[Half, int], state: State, *, entry: bool) -> None:
-        mask = sum(1 << root for root in start.values()) if entry else 0
+        mask = sum([1 << root for root in start.values()]) if entry else 0
         for (register, high), root in start.items():
             web = self.webs[root]
             if known(state, register, high) is None:
@@ -240,58 +284,36 @@ class _Webs:
                 web.beside |= mask & ~(1 << root)
                 web.worth += 1
 
-    def _note(
-        self,
-        at: Looked,
-        ahead: Mapping[Half, int],
-        behind: Mapping[Half, int],
-        weight: int,
-        same: dict[Half, int],
-    ) -> None:
-        """What a step does to webs. In `same` are halves of the block that are copies, by what of."""
-        webs = self.webs
-        for root in behind.values():
-            webs[root].span += 1
+    def _note_uses(self, at: Looked, ahead: Mapping[Half, int], weight: int) -> None:
+        case, _, _, _, dst, src, _, _, _ = at.step
         for half in halves_of(at.read & at.live):
-            webs[ahead[half]].worth += weight
-        if self._frame >= 0 and FRAME[0] in at.step[4:6]:
-            webs[self._frame].worth += weight
-        defined = halves_of(at.written & at.live_behind)
-        if not defined:
-            if at.step[0] == EXIT:
-                for half, register in RESULTS.items():
-                    if half in ahead:
-                        webs[ahead[half]].hints[register] = webs[ahead[half]].hints.get(register, 0) + weight
-            return
-        mask = 0
-        for root in behind.values():
-            mask |= 1 << root
-        copied = _copied(at)
-        for half in defined:
-            register, high = half
-            root = behind[half]
-            web = webs[root]
-            web.worth += weight
-            if known(at.behind, register, high) is None:
-                web.needed = True
-            beside = mask
-            source = ahead.get(copied[half], root) if half in copied else root
-            if source == root:
-                same.pop(half, None)
-            else:
-                self.moves[root, source] = self.moves.get((root, source), 0) + weight
-                if copied[half] not in same:
-                    same[copied[half]] = next(self._originals)
-                same[half] = same[copied[half]]
-                for other, equal in behind.items():
-                    if same.get(other) == same[half]:
-                        beside &= ~(1 << equal)
-                beside &= ~(1 << source)
-            for other in _clobbering(at, half):
-                if other in ahead:
-                    beside |= 1 << ahead[other]
-            web.beside |= beside & ~(1 << root)
-            self._prefer(at, half, ahead, root, weight)
+            self.webs[ahead[half]].worth += weight
+        if self._frame >= 0 and FRAME[0] in (dst, src):
+            self.webs[self._frame].worth += weight
+        if case == EXIT:
+            for half, register in RESULTS.items():
+                if half in ahead:
+                    hints = self.webs[ahead[half]].hints
+                    hints[register] = hints.get(register, 0) + weight
+
+    def _note_value(
+        self, at: Looked, half: Half, root: int, ahead: Mapping[Half, int], alive: int, weight: int
+    ) -> None:
+        """A web gets its value from a step behind which the webs in `alive` live with others."""
+        web = self.webs[root]
+        web.worth += weight
+        if not web.needed and known(at.behind, *half) is None:
+            web.needed = True
+        source = _copied(at, half)
+        copied = root if source is None else ahead.get(source, root)
+        if copied != root:
+            alive &= ~(1 << copied)
+            self.moves[root, copied] = self.moves.get((root, copied), 0) + weight
+        for other in _clobbering(at, half):
+            if other in ahead:
+                alive |= 1 << ahead[other]
+        web.beside |= alive & ~(1 << root)
+        self._prefer(at, half, ahead, root, weight)
 
     def _prefer(self, at: Looked, half: Half, ahead: Mapping[Half, int], root: int, weight: int) -> None:
         case, sem, _, _, _, src, _, _, from_register = at.step
@@ -308,22 +330,15 @@ class _Webs:
 
     def add(self, wishes: Sequence[Wish]) -> dict[int, Wish]:
         """A web for each constant that would like a register: beside all that lives where it does."""
-        inside = [
-            {root for numbers in (start, *maps) for root in numbers.values()}
-            for start, maps in zip(self._starts, self._behind, strict=True)
-        ]
         found: dict[int, Wish] = {}
         for number, wish in enumerate(wishes, len(self._parents)):
-            beside = {root for block in wish.blocks for root in inside[block]}
             span = sum(len(self._looked[block]) for block in wish.blocks)
-            web = self.webs[number] = Web(wish.worth, span + 1, needed=True, constant=True)
-            for root in beside:
-                web.beside |= 1 << root
-                self.webs[root].beside |= 1 << number
+            web = self.webs[number] = Web(1 << number, wish.worth, span + 1, needed=True, constant=True)
+            for block in wish.blocks:
+                web.beside |= self._inside[block]
             for other, wished in found.items():
                 if not {*wish.blocks}.isdisjoint(wished.blocks):
                     web.beside |= 1 << other
-                    self.webs[other].beside |= 1 << number
             found[number] = wish
         return found
 
@@ -331,31 +346,26 @@ class _Webs:
 
     def settle(self, homes: Mapping[int, Home]) -> list[Homes]:
         """Give all steps their homes; those at the start of each block."""
-
-        def of(numbers: Mapping[Half, int]) -> Homes:
-            return {half: homes[root] for half, root in numbers.items() if root in homes}
-
-        starts = [of(start) for start in self._starts]
-        for start, steps, maps in zip(starts, self._looked, self._behind, strict=True):
-            ahead = start
-            for at, behind in zip(steps, _each(maps, of), strict=True):
+        starts: list[Homes] = []
+        for start, steps, changes in zip(self._starts, self._looked, self._changes, strict=True):
+            ahead = {half: homes[root] for half, root in start.items() if root in homes}
+            starts.append(ahead)
+            for at, change in zip(steps, changes, strict=True):
                 at.homes = ahead
-                at.homes_behind = ahead = behind
+                if change is not None:
+                    ahead = ahead.copy()
+                    for half in change.gone:
+                        ahead.pop(half, None)
+                    for half, value in change.made:
+                        home = homes.get(self._roots[value])
+                        if home is not None:
+                            ahead[half] = home
+                at.homes_behind = ahead
         return starts
 
 
 RESULTS: Final[Mapping[Half, int]] = {(0, False): int(R.R0), (0, True): int(R.R1)}
 """Where a function leaves r0."""
-
-
-def _each(maps: Sequence[_From], change: Callable[[_From], _To]) -> list[_To]:
-    """What becomes of each, with one result for the same object in a row."""
-    found: list[_To] = []
-    last = None
-    for one in maps:
-        found.append(found[-1] if one is last else change(one))
-        last = one
-    return found
 
 
 def _like(webs: Mapping[int, Web], one: int, other: int, worth: int) -> None:
@@ -364,14 +374,13 @@ def _like(webs: Mapping[int, Web], one: int, other: int, worth: int) -> None:
         webs[other].likes[one] = webs[other].likes.get(one, 0) + worth
 
 
-def _copied(at: Looked) -> Mapping[Half, Half]:
-    """The halves of its result that a step only copies, and from where."""
-    case, sem, width, _, dst, src, _, _, from_register = at.step
-    if case != ALU or not from_register or sem not in (Sem.MOV, Sem.MOVSX32):
-        return {}
-    if sem is Sem.MOV and width > 32:
-        return {(dst, False): (src, False), (dst, True): (src, True)}
-    return {(dst, False): (src, False)}
+def _copied(at: Looked, half: Half) -> Half | None:
+    """The half of which a step makes nothing but a copy, if it does."""
+    case, sem, width, _, _, src, _, _, from_register = at.step
+    if case != ALU or not from_register or sem not in _COPIES:
+        return None
+    _, high = half
+    return (src, high) if not high or (sem is _MOV and width > 32) else None
 
 
 def _clobbering(at: Looked, half: Half) -> tuple[Half, ...]:
@@ -384,7 +393,7 @@ def _clobbering(at: Looked, half: Half) -> tuple[Half, ...]:
         return ()
     if sem in _SHIFTS:
         if not from_register and imm & 63 >= 32:
-            return ((dst, True),) if sem is Sem.ARSH and not high else ()
+            return ((dst, True),) if sem is _ARSH and not high else ()
         return ((dst, not high),)
     if sem in _LOW_FIRST and not high:
         return ((dst, True), (src, True)) if from_register else ((dst, True),)
@@ -406,14 +415,13 @@ def _merged(webs: Mapping[int, Web], moves: Mapping[tuple[int, int], int]) -> di
     for one, other in sorted(moves, key=lambda pair: (-moves[pair], pair)):
         kept, gone = of(one), of(other)
         web, part = webs[kept], webs[gone]
-        if kept == gone or web.beside >> gone & 1 or not (web.needed and part.needed):
+        if kept == gone or not (web.needed and part.needed) or web.meets(part):
             continue
         into[gone] = kept
         web.worth += part.worth
         web.span += part.span
         web.beside |= part.beside
-        for neighbour in _bits(part.beside):
-            webs[neighbour].beside |= 1 << kept
+        web.members |= part.members
         for liked, worth in part.likes.items():
             web.likes[liked] = web.likes.get(liked, 0) + worth
         for register, worth in part.hints.items():
@@ -431,27 +439,46 @@ def _coloured(webs: Mapping[int, Web], into: Mapping[int, int]) -> dict[int, Hom
         (root for root, web in webs.items() if web.needed and root not in into),
         key=lambda n: (-webs[n].worth / webs[n].span, n),
     )
+    cores = _Places([int(register) for register in CORE])
+    singles = _Places([])
     for root in ordered:
         web = webs[root]
-        cores = singles = 0
-        for other in _bits(web.beside):
-            home = homes.get(other)
-            if home is None:
-                continue
-            if home.single:
-                singles |= 1 << home.number
-            else:
-                cores |= 1 << home.number
-        free = [register for register in CORE if not cores >> register & 1]
+        free = cores.free(web)
         if free:
-            homes[root] = Home(_best(web, free, homes, into))
+            homes[root] = Home(cores.take(_best(web, free, homes, into), web))
         elif not web.constant:
-            homes[root] = Home((~singles & singles + 1).bit_length() - 1, single=True)
+            homes[root] = Home(singles.take(singles.first(web), web), single=True)
     return homes | {part: homes[root] for part, root in into.items()}
+
+
+class _Places:
+    """Registers, and what is in them so far."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._members = dict.fromkeys(numbers, 0)
+        self._beside = dict.fromkeys(numbers, 0)
+
+    def free(self, web: Web) -> list[int]:
+        """Those that a web may be in."""
+        members, beside, others = web.members, web.beside, self._beside
+        return [at for at, mask in self._members.items() if not (mask & beside or others[at] & members)]
+
+    def first(self, web: Web) -> int:
+        """The first that a web may be in, a new one if there is none."""
+        free = self.free(web)
+        return free[0] if free else len(self._members)
+
+    def take(self, number: int, web: Web) -> int:
+        """Put a web there."""
+        self._members[number] = self._members.get(number, 0) | web.members
+        self._beside[number] = self._beside.get(number, 0) | web.beside
+        return number
 
 
 def _best(web: Web, free: Sequence[int], homes: Mapping[int, Home], into: Mapping[int, int]) -> int:
     """The free register that most of what likes the web is in; else the first."""
+    if not (web.hints or web.likes):
+        return free[0]
     scores = dict.fromkeys(free, 0)
     for register, worth in web.hints.items():
         if register in scores:
@@ -460,11 +487,4 @@ def _best(web: Web, free: Sequence[int], homes: Mapping[int, Home], into: Mappin
         home = homes.get(into.get(other, other))
         if home is not None and not home.single and home.number in scores:
             scores[home.number] += worth
-    return max(free, key=lambda register: scores[register])  # the first of them, where several are
-
-
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        lowest = mask & -mask
-        mask ^= lowest
-        yield lowest.bit_length() - 1
+    return max(free, key=scores.__getitem__)  # the first of them, where several are

@@ -88,7 +88,8 @@ def no_service(request: int) -> None:
 class Machine:
     """One emulated Cortex-M4. Raises MachineError when it is used wrongly, from another thread above all.
 
-    `mailbox` are the words of the mailbox, `bytes` its bytes. The watchdog sets `ticked` whenever it looks.
+    `mailbox` are the words of the mailbox, `bytes` its bytes, `numbers` its pairs of words. The watchdog sets
+    `ticked` whenever it looks.
     """
 
     def __init__(self, watchdog: Watchdog) -> None:
@@ -119,6 +120,7 @@ class Machine:
         resident.data[: len(text)] = text
         self.bytes: memoryview = native.data[STACK_SIZE:]
         self.mailbox: memoryview = self.bytes.cast("I")
+        self.numbers: memoryview = self.bytes.cast("Q")
         self._start, self._stop = self._core.start, self._core.stop
         self._reset = self._core.snapshot()
         watchdog.add(self)

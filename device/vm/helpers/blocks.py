@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from device.vm.faults import GuestFault
 from device.vm.helpers.call import Call
 from device.vm.helpers.contract import CType, Helper, Parameter, Readable, ReadableString, Writable
 
@@ -15,7 +16,10 @@ def _memcpy(call: Call, dst: int, src: int, n: int) -> int:
 
 
 def _strlen(call: Call, text: int) -> int:
-    return call.string_length(1, text)
+    try:
+        return call.memory.string_length(text)
+    except GuestFault as fault:
+        raise call.blame(fault, 1) from None
 
 
 BLOCKS: Final = (

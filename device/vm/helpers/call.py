@@ -56,13 +56,6 @@ class Call:
         except GuestFault as fault:
             raise self.blame(fault, argument) from None
 
-    def string_length(self, argument: int, address: int) -> int:
-        """How many bytes stand before the NUL, which lies in the region of the first."""
-        try:
-            return self.memory.string_length(address)
-        except GuestFault as fault:
-            raise self.blame(fault, argument) from None
-
     def read_prefix(self, argument: int, address: int, size: int) -> bytes:
         """The bytes before a NUL, or `size` of them when there is none."""
         try:

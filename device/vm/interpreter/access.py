@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from device.vm.analysis.values import Value
 from device.vm.decode import MASK32
 from device.vm.interpreter.lines import Lines, Site
-from device.vm.interpreter.texts import Text, variable
+from device.vm.interpreter.texts import PLUS, Text, cut, variable
 from device.vm.isa import FRAME_POINTER
 from device.vm.memory import STACK_PLACE, STACK_TOP, WINDOWS
 
@@ -81,26 +81,39 @@ class Access:
     def find(self, writer: Writer, base: Base, size: int, site: Site, *, write: bool) -> Bytes:
         """The bytes of an access; whatever has to be tested first is written."""
         low, high, place = base.value
-        if low + base.off < 0 or high + base.off > MASK32:
-            low, high, place = self._wrapped(base)
-        else:
-            low, high = low + base.off, high + base.off
         if place < 0 or site.pc in self._distrusted:
             return self._remembered(writer, base, size, site, write=write)
-        start = self._bases[place]
-        within = low >= start and (place != STACK_PLACE or self._is_active(base, low))
-        if low == high:
-            if within:
+        start, off = self._bases[place], base.off
+        low = low + off if low + off >= 0 and high + off <= MASK32 else 0
+        if base.value[0] == base.value[1]:
+            if self._is_within(base, low, place):
                 return self._constant(low - start, place, size, write=write)
             return self._remembered(writer, base, size, site, write=write)
-        text = self._address(base, -start)
-        if not within:
-            text = self._tested(writer, text, place, site)
+        text = base.text
+        if self._is_within(base, text.floor + off, place):
+            text = self._index(text, off - start)
+        elif self._is_within(base, low, place):
+            text = self._index(cut(text, text.loose), off - start)
+        else:
+            text = self._tested(writer, self._index(text, off - start), place, site)
         return Bytes(self._buffer(place, write=write), text.text, size, size == 1, text.reads)
 
-    def _wrapped(self, base: Base) -> Value:
-        """The address where the sum may leave 32 bits: anywhere, in the region that was guessed."""
-        return 0, MASK32, base.value[2]
+    def _is_within(self, base: Base, low: int, place: int) -> bool:
+        """Whether an address of at least `low` cannot lie below what is accessible at a place."""
+        return low >= self._bases[place] and (place != STACK_PLACE or self._is_active(base, low))
+
+    def _index(self, text: Text, more: int) -> Text:
+        """A number plus a constant, not masked.
+
+        An address is what the text is in 32 bits. Where that differs, the text is below zero or above 32
+        bits, and an index that is made of it is below zero or beyond the end of any region.
+        """
+        if text.origin is not None and text.origin[0] == PLUS:
+            _, text, constant = text.origin
+            more += constant
+        if not more:
+            return text
+        return Text(f"{text.inner} {_signed(more)}", 0, MASK32, text.reads)
 
     def _is_active(self, base: Base, low: int) -> bool:
         """Whether a stack address of at least `low` cannot lie below the active frames."""
@@ -120,18 +133,15 @@ class Access:
             return self._lines.use(f"w{place}", f"m.writes[{place}]")
         return self._lines.use(f"d{place}", f"m.reads[{place}]")
 
-    def _address(self, base: Base, more: int) -> Text:
-        """The address plus a constant, as text; masked where it may leave 32 bits."""
+    def _address(self, base: Base) -> Text:
+        """The address, masked where it may leave 32 bits."""
         low, high, _ = base.value
-        text = base.text
-        if low + base.off < 0 or high + base.off > MASK32:
-            masked = (
-                f"({text.inner} {_signed(base.off)} & {MASK32})" if base.off else f"({text.inner} & {MASK32})"
-            )
-            return Text(f"{masked} {_signed(more)}" if more else masked, 0, MASK32, text.reads)
-        offset = base.off + more
-        shown = f"{text.exact_inner} {_signed(offset)}" if offset else text.exact
-        return Text(shown, 0, MASK32, text.reads, atom=not offset and text.atom)
+        text, off = base.text, base.off
+        if low + off < 0 or high + off > MASK32:
+            shown = f"({text.inner} {_signed(off)} & {MASK32})" if off else f"({text.inner} & {MASK32})"
+            return Text(shown, 0, MASK32, text.reads)
+        shown = f"{text.exact_inner} {_signed(off)}" if off else text.exact
+        return Text(shown, 0, MASK32, text.reads, atom=not off and text.atom)
 
     def _tested(self, writer: Writer, text: Text, place: int, site: Site) -> Text:
         """The index in a variable, after a test that it is not below the region's accessible part."""
@@ -151,7 +161,7 @@ class Access:
         lines.use(buffer, "None")
         lines.use(start, "0")
         lines.use(last, "-1")
-        address = writer.named(self._address(base, 0))
+        address = writer.named(self._address(base))
         index = lines.temporary()
         writer.add(f"{index} = {address.text} - {start}")
         found = f"{buffer}, {start}, {last} = {find}({address.text}, {size})"

@@ -77,11 +77,6 @@ class Callees:
     quiet: Collection[int]
     name: Callable[[int, State], str]
 
-    @property
-    def returned_halves(self) -> int:
-        """`returned` as liveness wants it."""
-        return sum(BOTH[register] for register in self.returned)
-
 
 @dataclass(frozen=True, slots=True)
 class Frames:
@@ -101,28 +96,37 @@ class BlockWriter:
         self._registers = Pending(lines)
         self._access = access
         self._callees = callees
+        self._returned = sum(BOTH[register] for register in callees.returned)
         self._frames = frames
         self._data_base = data_base
         self._live_behind = 0
         self._framed = False
         self._steps: Mapping[int, Callable[[Step, Site], dict[int, Text]]] = {
-            ALU: self._alu,
             LOAD: self._load,
             LOAD_SIGNED: self._load,
             STORE: self._store,
             CALL_HELPER: self._call_helper,
         }
 
-    def write(self, block: Block, state: State, live_out: int, segments: Sequence[Segment] | int) -> None:
+    def write(
+        self,
+        block: Block,
+        state: State,
+        live_out: int,
+        segments: Sequence[Segment] | int,
+        *,
+        repeated: bool,
+    ) -> None:
         """Write the steps of a block, except a jump or test at its end, whose cost is charged here too.
 
         In a loop that counts the budget nothing is charged: what was spent before is in place of `segments`.
+        `repeated` says whether the block is in any loop.
         """
         registers = self._registers
-        registers.begin(state)
+        registers.begin(state, repeated=repeated)
         self._framed = False
         lives, uses = self._look_ahead(block, live_out)
-        registers.uses = list(uses[0])
+        registers.uses = uses[0]
         if isinstance(segments, int):
             waiting: Iterator[Segment] = iter(())
             left = -segments
@@ -130,19 +134,20 @@ class BlockWriter:
             waiting = iter(segments)
             left = self._charge(next(waiting), block.start, lives[0])
         for index, (pc, step) in enumerate(block.steps):
-            site = Site(pc, left, lives[index])
-            left -= 1
-            if step[0] in (BRANCH, JUMP, EXIT):
-                if step is ENTERING:
-                    self._need_frame(site)
-                continue
+            case = step[0]
             self._live_behind = lives[index + 1]
-            if step[0] == CALL_LOCAL:
-                self._call_local(step, site)
-                left = self._charge(next(waiting), pc + 1, lives[index + 1])
-                registers.uses = list(uses[index + 1])
+            if case == ALU:
+                self._compute(step, uses[index + 1])
+            elif case in (BRANCH, JUMP, EXIT):
+                if step is ENTERING:
+                    self._need_frame(Site(pc, left, lives[index]))
+            elif case == CALL_LOCAL:
+                self._call_local(step, Site(pc, left, lives[index]))
+                left = self._charge(next(waiting), pc + 1, lives[index + 1]) + 1
+                registers.uses = uses[index + 1]
             else:
-                self._step(step, site, uses[index + 1])
+                self._step(step, Site(pc, left, lives[index]), uses[index + 1])
+            left -= 1
         if block.end == LEAVE:
             registers.write_out(EVERYTHING)
             self._lines.add("raise Elsewhere", Site(block.leave, 0, EVERYTHING))
@@ -170,7 +175,7 @@ class BlockWriter:
         """Look at the budget in front of a block."""
         live = live_out
         for _, step in reversed(block.steps):
-            live = before(step, live, self._callees.needs, self._callees.returned_halves)
+            live = before(step, live, self._callees.needs, self._returned)
         self._look(need, block.start, live)
 
     def _look(self, need: int, pc: int, live: int) -> None:
@@ -195,7 +200,7 @@ class BlockWriter:
         lives, uses = [live], [ahead]
         for _, step in reversed(block.steps):
             dead = step[0] == ALU and not live & BOTH[step[4]]
-            live = before(step, live, self._callees.needs, self._callees.returned_halves)
+            live = before(step, live, self._callees.needs, self._returned)
             ahead = list(ahead)
             if not dead:
                 for register in self._writes(step):
@@ -243,23 +248,28 @@ class BlockWriter:
 
     # Steps
 
+    def _compute(self, step: Step, uses: list[int]) -> None:
+        """An ALU step; nothing is written for it unless something else is in its way."""
+        dst, registers = step[4], self._registers
+        if not self._live_behind & BOTH[dst]:
+            registers.forget(dst)
+            step_over(step, registers.state, self._data_base)
+            return
+        registers.make_room(dst, self._reads(step))
+        made = self._alu(step)
+        step_over(step, registers.state, self._data_base)
+        registers.uses = uses
+        registers.define(dst, self._known(dst, made), live=True)
+
     def _step(self, step: Step, site: Site, uses: list[int]) -> None:
         case, _, _, _, dst, _, _, _, _ = step
         registers = self._registers
-        if case == ALU:
-            if not self._live_behind & BOTH[dst]:
-                registers.forget(dst)
-                step_over(step, registers.state, self._data_base)
-                return
-            registers.make_room(dst, self._reads(step))
-            made = self._alu(step, site)
-        else:
-            registers.write_load()
-            for register in self._writes(step):
-                registers.make_room(register)
-            made = {} if case in _CONSTANTS else self._steps.get(case, self._atomic)(step, site)
+        registers.write_load()
+        for register in self._writes(step):
+            registers.make_room(register)
+        made = {} if case in _CONSTANTS else self._steps.get(case, self._atomic)(step, site)
         step_over(step, registers.state, self._data_base)
-        registers.uses = list(uses)
+        registers.uses = uses
         if case in _CONSTANTS:
             made[dst] = number(registers.state[dst][0])
         for register, value in made.items():
@@ -277,17 +287,17 @@ class BlockWriter:
         low, high = max(low, value.low), min(high, value.high)
         return value.bounded(low, high) if low <= high else value
 
-    def _alu(self, step: Step, _site: Site) -> dict[int, Text]:
+    def _alu(self, step: Step) -> Text:
         _, sem, width, mask, dst, src, _, imm, from_register = step
         registers = self._registers
         if sem in BYTE_ORDERS:
-            return {dst: reorder(sem, registers.take(dst))}
+            return reorder(sem, registers.take(dst))
         b = registers.take(src) if from_register else number(imm & mask)
         if sem in ONE_OPERAND:
-            return {dst: operate(sem, width, b, b)}
+            return operate(sem, width, b, b)
         if from_register and sem in DIVISIONS:
             b = registers.named(cut(b, width))
-        return {dst: operate(sem, width, registers.take(dst), b)}
+        return operate(sem, width, registers.take(dst), b)
 
     def _base(self, register: int, off: int) -> Base:
         return Base(self._registers.take(register), self._registers.state[register], off, register)

@@ -89,9 +89,15 @@ class InterpreterEngine:
 
     def entered(self, program: Program, run: Run, prepared: Prepared, version: int, unit: Enterable) -> None:
         """See Translator: runs like this one will begin there."""
+        self._entrances.add(run, self.entrance(program, run, prepared, version, unit))
+
+    def entrance(
+        self, program: Program, run: Run, prepared: Prepared, version: int, unit: Enterable
+    ) -> Entrance:
+        """The entrance of such runs."""
         registers = tuple(at_entry(run))
         arguments = tuple(registers[register] for register in unit.parameters)
-        self._entrances.add(run, Entrance(program, prepared, version, unit, registers, arguments))
+        return Entrance(program, prepared, version, unit, registers, arguments)
 
     def prepared(self, program: Program, run: Run) -> Prepared:
         """What the engine keeps of a program."""

@@ -16,7 +16,7 @@ LARGEST_BUDGET: Final = 2**32 - 1
 """What the analysis of counters allows for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entrance:
     """A unit that runs begin with whose program, shape of memory, r1 and r2 are the same.
 

@@ -10,7 +10,18 @@ from collections.abc import Callable
 from typing import Final
 
 from device.vm.interpreter import quotients
-from device.vm.interpreter.texts import ABOVE, BELOW, FAR_BELOW, LOOSE_BITS, MASK, Text, cut, made, number
+from device.vm.interpreter.texts import (
+    ABOVE,
+    BELOW,
+    FAR_BELOW,
+    LOOSE_BITS,
+    MASK,
+    PLUS,
+    Text,
+    cut,
+    made,
+    number,
+)
 from device.vm.isa import Sem
 
 _SIGN: Final = {32: 1 << 31, 64: 1 << 63}
@@ -61,9 +72,15 @@ def _add(a: Text, b: Text, width: int) -> Text:
     text = f"{a.inner} + {b.inner}"
     fits = _fits(a, b, width)
     if fits and a.high + b.high <= mask:
-        return made(text, a, b, a.low + b.low, a.high + b.high, 0, (a.high + b.high).bit_length())
-    least = a.floor + b.floor
-    return made(text, a, b, 0, mask, width, max(a.bits, b.bits) + 1, least, ABOVE if fits else "")
+        found = made(text, a, b, a.low + b.low, a.high + b.high, 0, (a.high + b.high).bit_length())
+    else:
+        least, over = a.floor + b.floor, ABOVE if fits else ""
+        found = made(text, a, b, 0, mask, width, max(a.bits, b.bits) + 1, least, over)
+    if found.text is not text:  # cut
+        return found
+    if b.is_constant and not b.loose:
+        return found._replace(origin=(PLUS, a, b.low))
+    return found._replace(origin=(PLUS, b, a.low)) if a.is_constant and not a.loose else found
 
 
 def _less(a: Text, amount: int, width: int) -> Text:
@@ -266,7 +283,7 @@ def reorder(sem: Sem, a: Text) -> Text:
         a = cut(a, a.loose)
     kept = a
     if a.loose or a.high > mask:
-        kept = a._replace(text=f"{a.inner} & {mask}", low=0, high=mask, loose=0, atom=False, bits=width)
+        kept = made(f"{a.inner} & {mask}", a, None, 0, mask, 0, width)
     if sem in _CUTS:
         return kept
     return made(f"swap({kept.text}, 0, {width})", kept, None, 0, mask, 0, width)

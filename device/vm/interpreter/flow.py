@@ -328,7 +328,8 @@ class FlowWriter:
             return False
         turn = self._turn_around(number)
         segments = self._facts.segments[number] if turn is None else turn.spent[number]
-        self._writer.write(block, state, self._facts.live[number], segments)
+        repeated = not self._shape.structured or self._shape.loop[number] != NOWHERE
+        self._writer.write(block, state, self._facts.live[number], segments, repeated=repeated)
         return True
 
     @contextmanager

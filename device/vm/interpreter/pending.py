@@ -18,7 +18,7 @@ from typing import Final
 from device.vm.analysis.liveness import BOTH
 from device.vm.analysis.values import State
 from device.vm.interpreter.lines import Lines, Site
-from device.vm.interpreter.texts import LONG_TEXT, Text, number, variable
+from device.vm.interpreter.texts import ABOVE, LONG_TEXT, MASK, Text, number, variable
 from device.vm.isa import FRAME_POINTER, REGISTERS
 
 MANY: Final = 1 << 20
@@ -37,10 +37,12 @@ class Pending:
         self.uses: list[int] = [0] * REGISTERS
         self._texts: dict[int, Text] = {}
         self._faulting = -1
+        self._repeated = False
 
-    def begin(self, state: State) -> None:
-        """Everything is in variables."""
+    def begin(self, state: State, *, repeated: bool) -> None:
+        """Everything is in variables; what follows is in a loop, or executed once."""
         self.state = list(state)
+        self._repeated = repeated
         self._texts.clear()
         self._faulting = -1
 
@@ -73,7 +75,7 @@ class Pending:
             if value.site is not None:
                 self._faulting = register
             return
-        self.add(f"r{register} = {value.exact}", value.site)
+        self._write(register, value)
 
     def make_room(self, register: int, spare: Collection[int] = ()) -> None:
         """Write out what reads the register's variable, except `spare`, whose last use is at hand."""
@@ -128,4 +130,14 @@ class Pending:
         if pending is None:
             return
         self.forget(register)
-        self.add(f"r{register} = {pending.exact}", pending.site)
+        self._write(register, pending)
+
+    def _write(self, register: int, value: Text) -> None:
+        """Give a variable its value; in a loop, what rarely does not fit is cut only then."""
+        if not (self._repeated and value.over):
+            self.add(f"r{register} = {value.exact}", value.site)
+            return
+        self.add(f"r{register} = {value.text}", value.site)
+        mask = MASK[value.loose]
+        unfit = f"> {mask}" if value.over == ABOVE else "< 0"
+        self.lines.add(f"if r{register} {unfit}: r{register} &= {mask}")

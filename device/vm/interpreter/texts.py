@@ -22,6 +22,11 @@ ABOVE: Final = ">"
 BELOW: Final = "<"
 """See `over` of a text."""
 
+PLUS: Final = "+"
+TIMES: Final = "*"
+BY: Final = "//"
+"""See `origin` of a text."""
+
 FAR_BELOW: Final = -(1 << 400)
 """Below whatever a text can be."""
 

@@ -31,7 +31,7 @@ VARIANTS: Final = 4
 UNITS: Final = 256
 """Units of one program."""
 
-_PROBLEMS: Final = (IndexError, StructError, GuestFault, Short, Elsewhere, Left)
+_PROBLEMS: Final = (IndexError, OverflowError, StructError, GuestFault, Short, Elsewhere, Left)
 _FORMATS: Final = {2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
 
 
@@ -155,6 +155,8 @@ def leave(error: BaseException, sites: Mapping[int, Site], names: dict[str, Any]
     for register, text in site.texts:
         registers[register] = eval(text, _NAMES, names)  # noqa: S307 - as above
     registers.append(names["r10"])
+    if isinstance(error, OverflowError):
+        error = Elsewhere()  # an index beyond any region
     if isinstance(error, Left):
         error.frames.append((site.pc, registers[6:]))
         return error
