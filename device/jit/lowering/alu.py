@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from device.jit.encoder import (
@@ -31,12 +31,14 @@ from device.jit.encoder import (
     udiv,
     unary,
 )
+from device.jit.lowering.looked import Fused
 from device.jit.lowering.operands import Operands
 from device.vm.decode import MASK32
 from device.vm.isa import Sem
 
 _WORD: Final = 32
 _LOGIC: Final = {Sem.AND: Alu.AND, Sem.OR: Alu.ORR, Sem.XOR: Alu.EOR}
+_COMBINED: Final = {**_LOGIC, Sem.ADD: Alu.ADD, Sem.SUB: Alu.SUB}
 _SHIFTS: Final = {Sem.LSH: Shift.LSL, Sem.RSH: Shift.LSR, Sem.ARSH: Shift.ASR}
 _EXTENSIONS: Final = {Sem.MOVSX8: Extend.SXTB, Sem.MOVSX16: Extend.SXTH}
 _DIVISIONS: Final = frozenset({Sem.DIV, Sem.MOD, Sem.SDIV, Sem.SMOD})
@@ -58,6 +60,8 @@ class AluWriter:
         self._o = operands
         self._asm = operands.asm
         self._t0, self._t1, self._t2, self._t3 = operands.scratch
+        self.flagging: Collection[int] = ()
+        """Slots of additions after which the flags tell whether the low half is zero."""
         self._by_sem: dict[Sem, Callable[[], None]] = {
             Sem.ADD: self._add,
             Sem.SUB: self._add,
@@ -89,7 +93,20 @@ class AluWriter:
         self._zero_high = high <= MASK32
         if not (self._wants_low or self._wants_high):
             return
+        if o.at.fused is not None:
+            self._combine(o.at.fused)
+            return
         self._by_sem[self._sem]()
+
+    def _combine(self, fused: Fused) -> None:
+        """An operation on low halves, of which the second is shifted."""
+        one, other = self._o.read_at(fused, self._t0, self._t1)
+        low = self._target(False, self._t0)
+        op = _COMBINED[self._sem]
+        flags = Flags.SET if self._o.at.pc in self.flagging else Flags.ANY
+        self._asm.emit(alu(op, low, one, other, flags, fused.shift, fused.amount))
+        self._done(False, low)
+        self._clear_high()
 
     # Operands
 
@@ -126,7 +143,7 @@ class AluWriter:
         """ADD and SUB; the carry goes on into the high half where that is wanted."""
         op, carry = (Alu.ADD, Alu.ADC) if self._sem is Sem.ADD else (Alu.SUB, Alu.SBC)
         high = self._computes_high()
-        flags = Flags.SET if high else Flags.ANY
+        flags = Flags.SET if high or self._o.at.pc in self.flagging else Flags.ANY
         low = self._target(False, self._t0)
         self._operate(op, low, self._a(False, self._t0), self._o.second_constant(False), False, flags)
         if high:

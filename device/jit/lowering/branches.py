@@ -18,7 +18,7 @@ from device.jit.encoder import (
 )
 from device.jit.lowering.operands import Operands
 from device.jit.lowering.webs import BUDGET
-from device.vm.decode import MASK32
+from device.vm.decode import MASK32, MASK64
 from device.vm.isa import Sem
 
 _WORD: Final = 32
@@ -43,6 +43,9 @@ _BELOW_NEXT: Final = {Cond.LS: Cond.LO, Cond.LE: Cond.LT}
 _GREATEST: Final = {Cond.LS: MASK32, Cond.LE: MASK32 >> 1}
 """The same with a constant: at most n is less than n + 1, unless there is none."""
 _BYTE: Final = 0xFF
+_FROM_NEXT: Final = {Cond.HI: Cond.HS, Cond.LS: Cond.LO, Cond.GT: Cond.GE, Cond.LE: Cond.LT}
+_LAST: Final = {Cond.HI: MASK64, Cond.LS: MASK64, Cond.GT: MASK64 >> 1, Cond.LE: MASK64 >> 1}
+"""Conditions against a constant by those against the next one, unless it is the last."""
 _EXCHANGED: Final = {Cond.HI: Cond.LO, Cond.LS: Cond.HS, Cond.GT: Cond.LT, Cond.LE: Cond.GE}
 """Conditions that a 64-bit subtraction does not leave in the flags, and those of exchanged operands."""
 
@@ -66,10 +69,12 @@ class BranchWriter:
         self._asm = operands.asm
         self._t0, self._t1, self._t2, self._t3 = operands.scratch
 
-    def compare(self) -> Cond:
-        """Set the flags; the condition under which the jump is taken."""
+    def compare(self, *, flagged: bool = False) -> Cond:
+        """Set the flags, unless they are `flagged` to tell already; the condition of the jump."""
         _, sem, self._width, _, self._dst, self._src, _, _, _ = self._o.at.step
         cond = _CONDITIONS[sem]
+        if flagged:
+            return cond
         op = Compare.TST if sem is Sem.JSET else Compare.CMP
         if self._width == _WORD:
             self._half(op, False)
@@ -80,15 +85,29 @@ class BranchWriter:
         if cond in (Cond.EQ, Cond.NE):
             self._both(op)
             return cond
-        exchange = cond in _EXCHANGED
-        self._subtract(exchange)
-        return _EXCHANGED[cond] if exchange else cond
+        return self._ordered(cond)
 
-    def joined(self, need: int, *, taken: bool) -> Joined | None:
+    def _ordered(self, cond: Cond) -> Cond:
+        """Compare in 64 bits. More than a constant is as much as the next one, where there is one."""
+        low, high = self._o.second_constant(False), self._o.second_constant(True)
+        if cond not in _EXCHANGED:
+            self._subtract(low, high)
+            return cond
+        if low is not None and high is not None:
+            constant = low | high << _WORD
+            if constant != _LAST[cond]:
+                constant += 1
+                self._subtract(constant & MASK32, constant >> _WORD & MASK32)
+                return _FROM_NEXT[cond]
+        self._subtract(low, high, exchange=True)
+        return _EXCHANGED[cond]
+
+    def joined(self, need: int, *, taken: bool, flagged: bool) -> Joined | None:
         """The test that BUDGET is at least `need` and the branch goes where it does if `taken`.
 
         None where that takes more than two comparisons, or other registers than homes. A budget below `need`
-        is small: less, signed as well as unsigned.
+        is small: less, signed as well as unsigned. Where flags are `flagged` to tell whether the branch finds
+        zero, only the budget is compared.
         """
         _, sem, self._width, _, self._dst, self._src, _, _, _ = self._o.at.step
         a = self._o.core(self._dst, False)
@@ -100,6 +119,9 @@ class BranchWriter:
                 return None
             cond = _UNSIGNED.get(cond, cond)
         cond = cond if taken else cond.inverse
+        if flagged and cond is Cond.NE:
+            budget = try_compare_imm(Compare.CMP, BUDGET, need - 1)
+            return None if budget is None else Joined((if_then(Cond.NE), budget), Cond.HI)
         constant = self._o.second_constant(False)
         if constant is not None:
             return self._joined_with_constant(need, cond, a, constant)
@@ -148,16 +170,18 @@ class BranchWriter:
         high = self._encoded(op, True, self._t2, self._t3)
         self._asm.emit(*low, if_then(Cond.EQ), *high)
 
-    def _subtract(self, exchange: bool) -> None:
-        """The flags of a - b in 64 bits, or of b - a."""
+    def _subtract(self, low: int | None, high: int | None, *, exchange: bool = False) -> None:
+        """The flags of a - b in 64 bits, or of b - a; `low` and `high` are b where it is a constant."""
         a = (self._o.read(self._dst, False, self._t0), self._o.read(self._dst, True, self._t1))
-        constants = (self._o.second_constant(False), self._o.second_constant(True))
-        if not exchange and None not in constants:
-            low = try_compare_imm(Compare.CMP, a[0], constants[0] or 0)
-            high = try_alu_imm(Alu.SBC, self._t3, a[1], constants[1] or 0, Flags.SET)
-            if low is not None and high is not None:
-                self._asm.emit(low, high)
-                return
+        if not exchange and low is not None and high is not None:
+            first = try_compare_imm(Compare.CMP, a[0], low)
+            if first is None:
+                first = compare(Compare.CMP, a[0], self._o.value(low, self._t2))
+            then = try_alu_imm(Alu.SBC, self._t3, a[1], high, Flags.SET)
+            if then is None:
+                then = alu(Alu.SBC, self._t3, a[1], self._o.value(high, self._t3), Flags.SET)
+            self._asm.emit(first, then)
+            return
         b = (self._o.second(False, self._t2), self._o.second(True, self._t3))
         if exchange:
             a, b = b, a

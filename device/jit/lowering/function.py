@@ -17,6 +17,7 @@ from device.jit.encoder import (
     Cond,
     Flags,
     R,
+    alu_imm,
     compare,
     load_constant,
     try_alu_imm,
@@ -28,6 +29,7 @@ from device.jit.fixups import Label
 from device.jit.lowering.alu import AluWriter, Divided
 from device.jit.lowering.branches import BranchWriter, Joined
 from device.jit.lowering.calls import Callee, CallSite, CallWriter, Request, arriving
+from device.jit.lowering.fusing import fuse, gathered
 from device.jit.lowering.literals import UNIT, literals, wishes
 from device.jit.lowering.looked import Half, Home, Homes, Looked, known, look
 from device.jit.lowering.memory import Layout, MemoryWriter, Place
@@ -36,7 +38,7 @@ from device.jit.lowering.webs import BUDGET, allocate, scratch_beside
 from device.vm.analysis.budget import Segment, segments
 from device.vm.analysis.functions import Part
 from device.vm.analysis.intervals import solve
-from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block
+from device.vm.analysis.lift import GO, LEAVE, RETURN, TEST, Block
 from device.vm.analysis.liveness import BOTH, EVERYTHING, HIGH, LOW
 from device.vm.analysis.values import State
 from device.vm.decode import (
@@ -54,7 +56,7 @@ from device.vm.decode import (
     RODATA_ADDRESS,
     STORE,
 )
-from device.vm.isa import FRAME_POINTER
+from device.vm.isa import FRAME_POINTER, Sem
 from device.vm.memory import STACK_TOP
 
 NARROWINGS = 2
@@ -87,6 +89,23 @@ class Moment:
     wanted: int
     state: State
     homes: Homes
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """Where a header takes its cost off the budget for who has tested it, and what the way back cost more."""
+
+    label: Label
+    extra: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """A branch back to a header that asks for the budget too, maybe `through` a block that only jumps."""
+
+    header: int
+    joined: Joined
+    through: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +157,7 @@ class FunctionWriter:
         """`passed` are the halves that a caller brings; None when the dispatcher calls."""
         self._asm = asm
         self._program = program
-        self._unit = unit = part.unit
+        self._unit = unit = gathered(part.unit)
         self._prefix = prefix
         self._outermost = passed is None
         self._passed = passed or ()
@@ -148,6 +167,7 @@ class FunctionWriter:
         view = look(unit, self._states, part.live, program.data_base, program.needs, program.returned_halves)
         self._looked = view.steps
         layout = Layout(program.places, program.frame_size, program.distrusted, checked=program.checked)
+        fuse(view.steps, layout)
         homes = allocate(
             unit,
             part.shape,
@@ -187,10 +207,13 @@ class FunctionWriter:
         self._shape = part.shape
         self._label_of = [asm.label() for _ in unit.blocks]
         self._front_of = {header: asm.label() for header in self._literals.kept if header != UNIT}
-        self._joined: dict[int, tuple[int, Joined]] = {}
-        self._charged: dict[int, Label] = {}
+        self._latches: dict[int, Latch] = {}
+        self._charged: dict[int, Charged] = {}
+        self._flagged = {number for number in range(len(unit.blocks)) if self._leaves_flags(number)}
+        self._alu.flagging = {self._looked[number][-2].pc for number in self._flagged}
         if program.checked:
             self._join_tests()
+        self._woven = {latch.through for latch in self._latches.values()}
         self._left = 0
 
     def write(self) -> None:
@@ -201,7 +224,8 @@ class FunctionWriter:
         self.parameters = self._calls.enter(self._homes[0], self._entry, self._passed, self._used)
         self._keep(UNIT)
         for number, block in enumerate(self._unit.blocks):
-            self._block(number, block)
+            if number not in self._woven:
+                self._block(number, block)
         self._asm.pool()
         for label, exit_ in self._waiting:
             name = f"{self._prefix}x{len(self.exits)}"
@@ -217,27 +241,58 @@ class FunctionWriter:
         for number, block in enumerate(self._unit.blocks):
             if block.end != TEST or block.taken == block.next or not self._looked[number]:
                 continue
-            header = min(block.taken, block.next)
-            need = self._segments[header][0].need
-            if header > number or not need or not self._looked[header]:
-                continue
-            self._stand(number)
-            self._operands.at = self._looked[number][-1]
-            joined = self._branches.joined(need, taken=header == block.taken)
-            if joined is not None:
-                self._joined[number] = header, joined
-                self._charged.setdefault(header, self._asm.label())
+            for target in (block.taken, block.next):
+                header, through = self._way_back(number, target)
+                need = self._segments[header][0].need
+                extra = 0 if through < 0 else 1
+                if header > number or not need or not self._looked[header]:
+                    continue
+                if self._charged.get(header, Charged(self._asm.label(), extra)).extra != extra:
+                    continue
+                self._stand(number)
+                self._operands.at = self._looked[number][-1]
+                taken, flagged = target == block.taken, number in self._flagged
+                joined = self._branches.joined(need + extra, taken=taken, flagged=flagged)
+                if joined is not None:
+                    self._latches[number] = Latch(header, joined, through)
+                    self._charged.setdefault(header, Charged(self._asm.label(), extra))
+                    break
+
+    def _way_back(self, number: int, target: int) -> tuple[int, int]:
+        """Where a branch gets: to `target`, or through it where it is a jump that nobody else comes to."""
+        block = self._unit.blocks[target]
+        jumps = number < target and block.end == GO and len(self._looked[target]) == 1
+        return (block.next, target) if jumps and block.before == [number] else (target, -1)
+
+    def _leaves_flags(self, number: int) -> bool:
+        """Whether a block ends with a test for zero of what an addition just before it has computed."""
+        looked, block = self._looked[number], self._unit.blocks[number]
+        if block.end != TEST or len(looked) < 2:
+            return False
+        case, sem, _, _, register, _, _, _, _ = looked[-2].step
+        _, test, _, _, dst, _, _, imm, from_register = looked[-1].step
+        low, high, _ = looked[-2].behind[register]
+        return (
+            (case == ALU and sem in (Sem.ADD, Sem.SUB) and test in (Sem.JEQ, Sem.JNE))
+            and (register == dst and not from_register and imm == 0 and low != high)
+            and self._only_in_core(looked[-2], register)
+        )
+
+    def _only_in_core(self, at: Looked, register: int) -> bool:
+        """Whether a step gives nothing but a core register a value, the low half of `register`."""
+        home = at.homes_behind.get((register, False))
+        return home is not None and not home.single and (register, True) not in at.homes_behind
 
     def _end_of_loop(self, number: int, block: Block) -> None:
-        """Back to where the header charges, or out; a loop that must not go on is left at its header."""
-        asm = self._asm
-        header, joined = self._joined[number]
-        asm.emit(*joined.encodings)
-        asm.jump_if(joined.cond, self._charged[header])
+        """Back to where the header charges, or out; a loop that must not go on is left on the way back."""
+        asm, latch = self._asm, self._latches[number]
+        asm.emit(*latch.joined.encodings)
+        asm.jump_if(latch.joined.cond, self._charged[latch.header].label)
         taken = self._branches.compare()
-        goes_on = taken if header == block.taken else taken.inverse
-        asm.jump_if(goes_on, self._leaving(self._ahead_of(self._looked[header][0]), 0, short=True))
-        self._go(number, block.next if header == block.taken else block.taken)
+        back = latch.through if latch.through >= 0 else latch.header
+        goes_on = taken if back == block.taken else taken.inverse
+        asm.jump_if(goes_on, self._leaving(self._at_start(back), 0, short=True))
+        self._go(number, block.next if back == block.taken else block.taken)
 
     # Blocks
 
@@ -253,14 +308,14 @@ class FunctionWriter:
             return
         looked = self._looked[number]
         waiting = iter(self._segments[number])
-        begins = self._ahead_of(looked[0]) if looked else self._at_nothing(number, block)
-        self._left = self._charge(next(waiting), begins, self._charged.get(number))
+        self._left = self._charge(next(waiting), self._at_start(number), self._charged.get(number))
         for at in looked:
             self._operands.at = at
             asm.mark(at.pc)
             if at.step[0] in (BRANCH, JUMP, EXIT):
                 break
-            self._step(at)
+            if not at.left_out:
+                self._step(at)
             self._left -= 1
             if at.step[0] == CALL_LOCAL:
                 self._left = self._charge(next(waiting), _behind(at))
@@ -271,11 +326,11 @@ class FunctionWriter:
             self._calls.leave()
         elif block.end == LEAVE:
             self._asm.jump(self._leaving(self._at_nothing(number, block), 0))
-        elif number in self._joined:
+        elif number in self._latches:
             self._end_of_loop(number, block)
         elif block.end == TEST and block.taken != block.next:
-            taken = self._branches.compare()
-            if block.taken == number + 1:
+            taken = self._branches.compare(flagged=number in self._flagged)
+            if block.taken == self._following(number):
                 self._asm.jump_if(taken.inverse, self._label_to(number, block.next))
                 return
             self._asm.jump_if(taken, self._label_to(number, block.taken))
@@ -283,8 +338,15 @@ class FunctionWriter:
         else:
             self._go(number, block.next)
 
+    def _following(self, number: int) -> int:
+        """The block that is written next."""
+        number += 1
+        while number in self._woven:
+            number += 1
+        return number
+
     def _go(self, number: int, target: int) -> None:
-        if target != number + 1:
+        if target != self._following(number):
             self._asm.jump(self._label_to(number, target))
 
     # Constants that are kept in registers
@@ -314,6 +376,13 @@ class FunctionWriter:
     def _ahead_of(self, at: Looked) -> Moment:
         return Moment(at.pc, at.live, at.wanted, at.before, at.homes)
 
+    def _at_start(self, number: int) -> Moment:
+        """Where a block begins; its first step may be another than in the text (fusing.py)."""
+        block, looked = self._unit.blocks[number], self._looked[number]
+        if not looked:
+            return self._at_nothing(number, block)
+        return replace(self._ahead_of(looked[0]), pc=block.start)
+
     def _at_nothing(self, number: int, block: Block) -> Moment:
         """Behind a block's steps, where the exact engine takes over at what cannot be decoded."""
         looked = self._looked[number]
@@ -321,10 +390,10 @@ class FunctionWriter:
             return Moment(block.leave, EVERYTHING, EVERYTHING, looked[-1].behind, looked[-1].homes_behind)
         return Moment(block.leave, EVERYTHING, EVERYTHING, self._states[number] or [], self._homes[number])
 
-    def _charge(self, segment: Segment, begins: Moment, charged: Label | None = None) -> int:
+    def _charge(self, segment: Segment, begins: Moment, charged: Charged | None = None) -> int:
         """Take a segment's cost off the budget, or leave where it does not suffice.
 
-        `charged` will stand behind the test: who has asked already comes there.
+        The label of `charged` will stand behind the test: who has asked already comes there.
         """
         asm = self._asm
         if not self._program.checked:
@@ -342,12 +411,16 @@ class FunctionWriter:
                 test = compare(Compare.CMP, BUDGET, self._t0)
             asm.emit(test)
             asm.jump_if(Cond.LO, self._leaving(begins, 0, short=True))
+        cost = segment.cost
         if charged is not None:
-            asm.bind(charged)
-        if segment.cost:
-            encoding = try_alu_imm(Alu.SUB, BUDGET, BUDGET, segment.cost)
+            if charged.extra:
+                asm.emit(alu_imm(Alu.ADD, BUDGET, BUDGET, charged.extra))
+                cost += charged.extra
+            asm.bind(charged.label)
+        if cost:
+            encoding = try_alu_imm(Alu.SUB, BUDGET, BUDGET, cost)
             if encoding is None:
-                asm.emit(*load_constant(self._t0, segment.cost))
+                asm.emit(*load_constant(self._t0, cost))
                 encoding = alu_registers(Alu.SUB, BUDGET, BUDGET, self._t0)
             asm.emit(encoding)
         return segment.cost

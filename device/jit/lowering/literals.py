@@ -13,18 +13,13 @@ from typing import Final
 
 from device.jit.encoder import Alu, Compare, try_alu_imm, try_compare_imm, try_mov_imm
 from device.jit.lowering.looked import Looked, known, weight_of
-from device.jit.lowering.memory import Layout, Way, way_of
+from device.jit.lowering.memory import Layout, Way, access_of, way_of
 from device.vm.analysis.liveness import HIGH, LOW
 from device.vm.analysis.structure import Structure
 from device.vm.decode import (
     ALU,
-    ATOMIC,
-    ATOMIC_FETCH,
     BRANCH,
     CALL_LOCAL,
-    COMPARE_EXCHANGE,
-    LOAD,
-    LOAD_SIGNED,
     MASK32,
     STORE,
 )
@@ -164,7 +159,9 @@ def _anchors(addresses: Mapping[int, int]) -> Iterator[tuple[int, int]]:
 
 def _address(at: Looked, layout: Layout) -> int | None:
     """The address of an access, where only one is possible and it needs no test."""
-    found = _access(at)
+    if at.fused is not None:
+        return None
+    found = access_of(at)
     if found is None:
         return None
     register, size, write = found
@@ -176,19 +173,16 @@ def _address(at: Looked, layout: Layout) -> int | None:
     return base + at.step[6] & MASK32
 
 
-def _access(at: Looked) -> tuple[int, int, bool] | None:
-    """The base register, the size and the kind of an access, if it is one."""
-    case, _, width, _, dst, src, _, _, _ = at.step
-    if case in (LOAD, LOAD_SIGNED):
-        return src, width // 8, False
-    if case in (STORE, ATOMIC, ATOMIC_FETCH, COMPARE_EXCHANGE):
-        return dst, width // 8, True
-    return None
-
-
 def _loaded(at: Looked, layout: Layout) -> Iterator[int]:
     """The constants that a step needs in registers."""
     case = at.step[0]
+    if at.left_out:
+        return
+    if at.fused is not None and case != ALU:
+        values = (
+            known(at.fused.first.before, register, False) for register in (at.fused.one, at.fused.other)
+        )
+        yield from (value for value in values if value is not None)
     if case == ALU:
         yield from _by_alu(at)
     elif case == BRANCH:
@@ -197,7 +191,7 @@ def _loaded(at: Looked, layout: Layout) -> Iterator[int]:
             if value is not None and try_compare_imm(Compare.CMP, 0, value) is None:
                 yield value
     else:
-        found = _access(at)
+        found = access_of(at)
         if found is not None:
             yield from _by_access(at, *found, layout)
 

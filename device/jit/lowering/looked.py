@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from device.jit.encoder import Shift
 from device.vm.analysis.effects import step_over
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.liveness import EVERYTHING, HIGH, HIGH_AT, effect
@@ -43,13 +44,24 @@ Homes = Mapping[Half, Home]
 """Where halves are, at one place of the code. A half that is live is in it, unless it is a constant."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """Registers as they are before the step `first`: `one` is combined with `other`, shifted."""
+
+    first: Looked
+    one: int
+    other: int
+    shift: Shift
+    amount: int
+
+
 @dataclass(slots=True)
 class Looked:
     """A step with what is known before and behind it: the state, the halves that are live, and their homes.
 
     `written` are the halves that it gives new values, `read` those that it reads. `wanted` and
     `wanted_behind` are live where nothing is known of values: what is not in `live` of it is zero wherever it
-    matters. webs.py finds the homes.
+    matters. webs.py finds the homes. What is `fused` with a step does what others do that are `left_out`.
     """
 
     pc: int
@@ -64,6 +76,8 @@ class Looked:
     wanted_behind: int
     homes: Homes = field(default_factory=dict)
     homes_behind: Homes = field(default_factory=dict)
+    fused: Fused | None = None
+    left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

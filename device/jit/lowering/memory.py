@@ -21,6 +21,7 @@ from device.jit.encoder import (
     R,
     Shift,
     access,
+    access_register,
     alu,
     alu_imm,
     bx,
@@ -33,13 +34,16 @@ from device.jit.encoder import (
     try_compare_imm,
 )
 from device.jit.fixups import Label
-from device.jit.lowering.looked import Looked
+from device.jit.lowering.looked import Fused, Looked
 from device.jit.lowering.operands import Operands, Scratch
 from device.vm.decode import (
+    ATOMIC,
     ATOMIC_FETCH,
     COMPARE_EXCHANGE,
+    LOAD,
     LOAD_SIGNED,
     MASK32,
+    STORE,
 )
 from device.vm.isa import FRAME_POINTER, Sem
 from device.vm.memory import STACK_PLACE
@@ -95,6 +99,16 @@ class Way:
     def numbers(self, off: int, size: int) -> tuple[int, int]:
         """What is added to the base register, and the most that may come out."""
         return off - self.start & MASK32, self.end - self.start - size
+
+
+def access_of(at: Looked) -> tuple[int, int, bool] | None:
+    """The base register, the size and the kind of an access, if it is one."""
+    case, _, width, _, dst, src, _, _, _ = at.step
+    if case in (LOAD, LOAD_SIGNED):
+        return src, width // 8, False
+    if case in (STORE, ATOMIC, ATOMIC_FETCH, COMPARE_EXCHANGE):
+        return dst, width // 8, True
+    return None
 
 
 def way_of(at: Looked, register: int, size: int, layout: Layout, *, write: bool) -> Way:
@@ -158,6 +172,12 @@ class MemoryWriter:
         """A load; one whose result nobody reads is tested all the same."""
         case, _, width, _, dst, src, off, _, _ = self._o.at.step
         size = width // 8
+        fused = self._o.at.fused
+        if fused is not None:
+            low = self._o.target(dst, False, self._t1)
+            self._by_sum((_SIGNED if case == LOAD_SIGNED else _LOADS)[size], low, fused)
+            self._loaded(dst, low, case)
+            return
         place = self._find(src, off, size, write=False)
         if place is None:
             return
@@ -169,6 +189,16 @@ class MemoryWriter:
             return
         low = o.target(dst, False, self._t1)
         asm.emit(access((_SIGNED if case == LOAD_SIGNED else _LOADS)[size], low, place.base, place.offset))
+        self._loaded(dst, low, case)
+
+    def _by_sum(self, operation: Access, register: int, fused: Fused) -> None:
+        """An access by a base and an index; what they are was found before the step."""
+        base, index = self._o.read_at(fused, self._t0, self._t2)
+        self._asm.emit(access_register(operation, register, base, index, fused.amount))
+
+    def _loaded(self, dst: int, low: int, case: int) -> None:
+        """A load of less than 64 bits has given `low`."""
+        o, asm = self._o, self._asm
         o.done(dst, False, low)
         if case == LOAD_SIGNED and o.wants(dst, True) and o.at.behind[dst][1] > MASK32:
             high = o.target(dst, True, self._t2)
@@ -190,6 +220,10 @@ class MemoryWriter:
         """A store of a register or a constant."""
         _, _, width, _, dst, _, off, _, _ = self._o.at.step
         size = width // 8
+        fused = self._o.at.fused
+        if fused is not None:
+            self._by_sum(_STORES[size], self._o.second(False, self._t1), fused)
+            return
         place = self._find(dst, off, size, write=True)
         if place is None:
             return

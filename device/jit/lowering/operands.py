@@ -15,7 +15,7 @@ from device.jit.encoder import (
     to_single,
     try_mov_imm,
 )
-from device.jit.lowering.looked import Looked, known
+from device.jit.lowering.looked import Fused, Looked, known
 from device.vm.decode import MASK32
 
 _NEAR: Final = range(4096)
@@ -64,6 +64,13 @@ class Operands:
             raise AssertionError(f"a half of r{register} is read and has no home")
         self.asm.emit(from_single(scratch, home.number))
         return scratch
+
+    def read_at(self, fused: Fused, one: int, other: int) -> tuple[int, int]:
+        """The low halves of what is fused with the step, in their homes or in these scratch registers."""
+        now, self.at = self.at, fused.first
+        found = self.read(fused.one, False, one), self.read(fused.other, False, other)
+        self.at = now
+        return found
 
     def value(self, value: int, scratch: int, flags: Flags = Flags.ANY) -> int:
         """A core register that holds a constant: one that is kept, or `scratch`."""

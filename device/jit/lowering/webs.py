@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final, NamedTuple
 
 from device.jit.encoder import R
@@ -161,6 +162,7 @@ class _Webs:
         self._inside = [0] * len(view.steps)  # the webs of each block, as bits
         self.webs: dict[int, Web] = {}
         self.moves: dict[tuple[int, int], int] = {}
+        self._originals = count()
 
     def _new(self, half: Half) -> int:
         if self._whole is not None:
@@ -230,7 +232,7 @@ class _Webs:
     def _go_through(self, number: int, start: Mapping[Half, int], steps: Sequence[Looked]) -> None:
         """Note what the steps of a block say; `ahead` are the webs live before each, `alive` those behind."""
         webs, roots, weight = self.webs, self._roots, weight_of(self._shape, number)
-        ahead = dict(start)
+        ahead, same = dict(start), dict[Half, int]()
         inside = alive = sum([1 << root for root in ahead.values()])
         for index, (at, change) in enumerate(zip(steps, self._changes[number], strict=True)):
             self._note_uses(at, ahead, weight)
@@ -247,11 +249,30 @@ class _Webs:
                 webs[root].span -= index
                 alive |= 1 << root
             for half, _ in change.made:
-                self._note_value(at, half, ahead[half], before, alive, weight)
+                others = alive & ~self._copies(at, half, same, before, ahead)
+                self._note_value(at, half, ahead[half], before, others, weight)
             inside |= alive
         for root in ahead.values():
             webs[root].span += len(steps)
         self._inside[number] = inside
+
+    def _copies(
+        self,
+        at: Looked,
+        half: Half,
+        same: dict[Half, int],
+        before: Mapping[Half, int],
+        behind: Mapping[Half, int],
+    ) -> int:
+        """The webs that hold what a step copies to a half. `same` are the copies of a block, by what of."""
+        source = _copied(at, half)
+        if source is None or source not in before:
+            same.pop(half, None)
+            return 0
+        if source not in same:
+            same[source] = next(self._originals)
+        original = same[half] = same[source]
+        return sum([1 << root for other, root in behind.items() if same.get(other) == original])
 
     def _begin(self, start: Mapping[Half, int], state: State, *, entry: bool) -> None:
         mask = sum([1 << root for root in start.values()]) if entry else 0
@@ -278,7 +299,7 @@ class _Webs:
     def _note_value(
         self, at: Looked, half: Half, root: int, ahead: Mapping[Half, int], alive: int, weight: int
     ) -> None:
-        """A web gets its value from a step behind which the webs in `alive` live."""
+        """A web gets its value from a step behind which the webs in `alive` live with others."""
         web = self.webs[root]
         web.worth += weight
         if not web.needed and known(at.behind, *half) is None:
