@@ -11,6 +11,7 @@ from typing import Final
 from device.jit.encoder.operands import GENERAL, LOW, SINGLES, Cond, impossible
 
 NOP: Final = 0xBF00
+_AL: Final = int(Cond.AL)
 PIPELINE: Final = 4
 """PC reads as the instruction's address plus this."""
 
@@ -35,7 +36,7 @@ def branch_narrow(distance: int) -> int:
 
 def branch_if_narrow(cond: Cond, distance: int) -> int:
     """`bcc`, 16 bits."""
-    if not 0 <= cond < Cond.AL:
+    if not 0 <= cond < _AL:
         impossible("Bcc", cond=cond)
     return 0xD000 | cond << 8 | _distance("Bcc", distance, NARROW_BRANCH_IF) >> 1 & 0xFF
 
@@ -68,7 +69,7 @@ def _far(offset: int) -> int:
 
 def branch_if_wide(cond: Cond, distance: int) -> int:
     """`bcc.w`."""
-    if not 0 <= cond < Cond.AL:
+    if not 0 <= cond < _AL:
         impossible("Bcc.W", cond=cond)
     offset = _distance("Bcc.W", distance, WIDE_BRANCH_IF)
     upper = (offset >> 20 & 1) << 26 | cond << 22 | (offset >> 12 & 0x3F) << 16
@@ -91,7 +92,7 @@ def blx(rm: int) -> int:
 
 def if_then(cond: Cond, pattern: str = "") -> int:
     """`it{pattern} cond`: `pattern` is up to three of `t` and `e`, for the second to fourth instruction."""
-    if not 0 <= cond < Cond.AL or len(pattern) > 3 or pattern.strip("te"):
+    if not 0 <= cond < _AL or len(pattern) > 3 or pattern.strip("te"):
         impossible("IT", cond=cond, pattern=pattern)
     mask = 8 >> len(pattern)
     for index, letter in enumerate(pattern):

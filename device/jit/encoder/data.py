@@ -56,20 +56,32 @@ _OPPOSITES: Final = {
     Alu.SBC: Alu.ADC,
 }
 
+# Looking up an enum's member takes its time, and some of these are asked for with each instruction.
+_ADD, _SUB, _RSB, _ADC, _SBC, _ORR, _ORN = Alu.ADD, Alu.SUB, Alu.RSB, Alu.ADC, Alu.SBC, Alu.ORR, Alu.ORN
+_CMP, _CMN = Compare.CMP, Compare.CMN
+_LSL, _ROR = Shift.LSL, Shift.ROR
+_ANY, _SET_FLAGS, _SET_IN_IT = Flags.ANY, Flags.SET, Flags.SET_IN_IT
+_SP: Final = int(R.SP)
+
+_SUMS: Final = frozenset({Alu.ADD, Alu.SUB})
+_CARRYING: Final = frozenset({Alu.ADC, Alu.SBC})
+_COMPARING: Final = frozenset({Compare.CMP, Compare.CMN})
+_RIGHT: Final = frozenset({Shift.LSR, Shift.ASR})
+
 
 def _sets(flags: Flags) -> int:
-    return _SET if flags is Flags.SET or flags is Flags.SET_IN_IT else 0
+    return _SET if flags is _SET_FLAGS or flags is _SET_IN_IT else 0
 
 
 def _short(flags: Flags) -> bool:
     """Whether a 16-bit form that sets the flags outside an IT block will do."""
-    return flags is Flags.ANY or flags is Flags.SET
+    return flags is _ANY or flags is _SET_FLAGS
 
 
 def _shifted(rm: int, shift: int, amount: int) -> int:
     """The operand `rm, shift #amount`. LSL and ROR take 0 to 31 (ROR not 0), LSR and ASR 1 to 32."""
-    low = 0 if shift == Shift.LSL else 1
-    high = 32 if shift in (Shift.LSR, Shift.ASR) else 31
+    low = 0 if shift == _LSL else 1
+    high = 32 if shift in _RIGHT else 31
     if not low <= amount <= high or shift not in _NARROW_SHIFTS:
         impossible("a shifted register", shift=shift, amount=amount)
     return (amount & 0x1C) << 10 | (amount & 3) << 6 | shift << 4 | rm
@@ -96,24 +108,24 @@ def alu(
 
 def _alu_narrow(op: Alu, rd: int, rn: int, rm: int, flags: Flags) -> int | None:
     if _short(flags) and rd in LOW and rn in LOW and rm in LOW:
-        if op == Alu.ADD or op == Alu.SUB:
-            return (0x1800 if op == Alu.ADD else 0x1A00) | rm << 6 | rn << 3 | rd
+        if op in _SUMS:
+            return (0x1800 if op == _ADD else 0x1A00) | rm << 6 | rn << 3 | rd
         if op in _TWO_OPERANDS:
             if rd == rn:
                 return 0x4000 | _TWO_OPERANDS[op] << 6 | rm << 3 | rd
             if rd == rm and op in _COMMUTE:
                 return 0x4000 | _TWO_OPERANDS[op] << 6 | rn << 3 | rd
-    if op == Alu.ADD and not _sets(flags) and rd in WITH_SP:
+    if op == _ADD and not _sets(flags) and rd in WITH_SP:
         other = rm if rd == rn else rn if rd == rm else _NO_REGISTER
-        if other in (GENERAL if rd == R.SP else WITH_SP):
+        if other in (GENERAL if rd == _SP else WITH_SP):
             return 0x4400 | (rd & 8) << 4 | other << 3 | rd & 7
     return None
 
 
 def _check_sp(op: Alu, rd: int, rn: int, rm: int, shift: Shift, amount: int) -> None:
     """ADD and SUB may read SP, and write it when they read it and shift left by 3 at most."""
-    ok = op in (Alu.ADD, Alu.SUB) and rn == R.SP and rm in GENERAL
-    if not ok or not (rd in GENERAL or (rd == R.SP and shift == Shift.LSL and amount <= 3)):
+    ok = op in _SUMS and rn == _SP and rm in GENERAL
+    if not ok or not (rd in GENERAL or (rd == _SP and shift == _LSL and amount <= 3)):
         impossible(Alu(op).name, rd=rd, rn=rn, rm=rm, shift=shift, amount=amount)
 
 
@@ -134,18 +146,18 @@ def try_alu_imm(op: Alu, rd: int, rn: int, value: int, flags: Flags = Flags.ANY)
     """
     value &= WORD_MASK
     opposite, complement = op, value
-    if op == Alu.ADD or op == Alu.SUB:
+    if op in _SUMS:
         narrow = _add_narrow(op, rd, rn, value, flags)
         if narrow is not None:
             return narrow
         if value:
-            opposite, complement = (Alu.SUB if op == Alu.ADD else Alu.ADD), -value & WORD_MASK
-    elif op == Alu.RSB and value == 0 and _short(flags) and rd in LOW and rn in LOW:
+            opposite, complement = (_SUB if op == _ADD else _ADD), -value & WORD_MASK
+    elif op == _RSB and value == 0 and _short(flags) and rd in LOW and rn in LOW:
         return 0x4240 | rn << 3 | rd
-    elif op in _OPPOSITES and not (_sets(flags) and op not in (Alu.ADC, Alu.SBC)):
+    elif op in _OPPOSITES and not (_sets(flags) and op not in _CARRYING):
         opposite, complement = _OPPOSITES[op], ~value & WORD_MASK
     if not (rd in GENERAL and rn in GENERAL):
-        sp = op in (Alu.ADD, Alu.SUB) and rn == R.SP and (rd in GENERAL or rd == R.SP)
+        sp = op in _SUMS and rn == _SP and (rd in GENERAL or rd == _SP)
         if not sp:
             impossible(Alu(op).name, rd=rd, rn=rn, value=value)
     for operation, constant in ((op, value), (opposite, complement)):
@@ -157,11 +169,11 @@ def try_alu_imm(op: Alu, rd: int, rn: int, value: int, flags: Flags = Flags.ANY)
 
 def _add_narrow(op: Alu, rd: int, rn: int, value: int, flags: Flags) -> int | None:
     """The 16-bit forms of ADD and SUB with a constant, negative ones by the opposite operation."""
-    add = op == Alu.ADD
+    add = op == _ADD
     if value > WORD_MASK >> 1:
         add, value = not add, -value & WORD_MASK
-    if rn == R.SP and not _sets(flags) and value & 3 == 0:
-        if rd == R.SP and value <= 508:
+    if rn == _SP and not _sets(flags) and value & 3 == 0:
+        if rd == _SP and value <= 508:
             return (0xB000 if add else 0xB080) | value >> 2
         if rd in LOW and add and value <= 1020:
             return 0xA800 | rd << 8 | value >> 2
@@ -175,9 +187,9 @@ def _add_narrow(op: Alu, rd: int, rn: int, value: int, flags: Flags) -> int | No
 
 def _add_wide(op: Alu, rd: int, rn: int, value: int) -> int | None:
     """ADDW and SUBW, which keep the flags."""
-    if op not in (Alu.ADD, Alu.SUB):
+    if op not in _SUMS:
         return None
-    add = op == Alu.ADD
+    add = op == _ADD
     if value > WORD_MASK >> 1:
         add, value = not add, -value & WORD_MASK
     if value > 0xFFF:
@@ -190,7 +202,7 @@ def compare(op: Compare, rn: int, rm: int, shift: Shift = Shift.LSL, amount: int
     if not amount and not shift:
         if rn in LOW and rm in LOW and op in _NARROW_COMPARES:
             return 0x4000 | _NARROW_COMPARES[op] << 6 | rm << 3 | rn
-        if op == Compare.CMP and rn in WITH_SP and rm in GENERAL:
+        if op == _CMP and rn in WITH_SP and rm in GENERAL:
             return 0x4500 | (rn & 8) << 4 | rm << 3 | rn & 7
     _check_compare(op, rn)
     if rm not in GENERAL:
@@ -213,12 +225,12 @@ def try_compare_imm(op: Compare, rn: int, value: int) -> int | None:
     but for the constants 0 and 0x80000000, which are not exchanged.
     """
     value &= WORD_MASK
-    if op == Compare.CMP and value <= 255 and rn in LOW:
+    if op == _CMP and value <= 255 and rn in LOW:
         return 0x2800 | rn << 8 | value
     _check_compare(op, rn)
     field = encode_modified(value)
-    if field is None and op in (Compare.CMP, Compare.CMN):
-        field, op = encode_modified(-value), (Compare.CMN if op == Compare.CMP else Compare.CMP)
+    if field is None and op in _COMPARING:
+        field, op = encode_modified(-value), (_CMN if op == _CMP else _CMP)
     if field is None:
         return None
     return _IMMEDIATE | op << 21 | _SET | rn << 16 | 0xF00 | spread(field)
@@ -226,7 +238,7 @@ def try_compare_imm(op: Compare, rn: int, value: int) -> int | None:
 
 def _check_compare(op: Compare, rn: int) -> None:
     """CMP and CMN may look at SP."""
-    if rn not in (WITH_SP if op in (Compare.CMP, Compare.CMN) else GENERAL):
+    if rn not in (WITH_SP if op in _COMPARING else GENERAL):
         impossible(Compare(op).name, rn=rn)
 
 
@@ -234,21 +246,21 @@ def mov(rd: int, rm: int, flags: Flags = Flags.ANY) -> int:
     """`mov rd, rm`."""
     if not _sets(flags) and rd in WITH_SP and rm in WITH_SP:
         return 0x4600 | (rd & 8) << 4 | rm << 3 | rd & 7
-    if flags is Flags.SET and rd in LOW and rm in LOW:
+    if flags is _SET_FLAGS and rd in LOW and rm in LOW:
         return rm << 3 | rd
-    return _move(Alu.ORR, rd, rm, flags, Shift.LSL, 0)
+    return _move(_ORR, rd, rm, flags, _LSL, 0)
 
 
 def mvn(rd: int, rm: int, flags: Flags = Flags.ANY, shift: Shift = Shift.LSL, amount: int = 0) -> int:
     """`mvn rd, rm, shift #amount`: the complement."""
     if not amount and not shift and _short(flags) and rd in LOW and rm in LOW:
         return 0x43C0 | rm << 3 | rd
-    return _move(Alu.ORN, rd, rm, flags, shift, amount)
+    return _move(_ORN, rd, rm, flags, shift, amount)
 
 
 def _move(op: Alu, rd: int, rm: int, flags: Flags, shift: Shift, amount: int) -> int:
     if not (rd in GENERAL and rm in GENERAL):
-        impossible("MOV" if op == Alu.ORR else "MVN", rd=rd, rm=rm)
+        impossible("MOV" if op == _ORR else "MVN", rd=rd, rm=rm)
     return _REGISTER | op << 21 | _sets(flags) | _NO_REGISTER << 16 | rd << 8 | _shifted(rm, shift, amount)
 
 
@@ -261,7 +273,7 @@ def try_mov_imm(rd: int, value: int, flags: Flags = Flags.ANY) -> int | None:
         impossible("MOV", rd=rd, value=value)
     field = encode_modified(value)
     if field is not None:
-        return _IMMEDIATE | Alu.ORR << 21 | _sets(flags) | _NO_REGISTER << 16 | rd << 8 | spread(field)
+        return _IMMEDIATE | _ORR << 21 | _sets(flags) | _NO_REGISTER << 16 | rd << 8 | spread(field)
     if _sets(flags):
         return None
     if value <= 0xFFFF:
@@ -274,7 +286,7 @@ def mvn_imm(rd: int, value: int, flags: Flags = Flags.ANY) -> int:
     field = encode_modified(value)
     if field is None or rd not in GENERAL:
         impossible("MVN", rd=rd, value=value)
-    return _IMMEDIATE | Alu.ORN << 21 | _sets(flags) | _NO_REGISTER << 16 | rd << 8 | spread(field)
+    return _IMMEDIATE | _ORN << 21 | _sets(flags) | _NO_REGISTER << 16 | rd << 8 | spread(field)
 
 
 def movw(rd: int, value: int) -> int:
@@ -305,12 +317,12 @@ def load_constant(rd: int, value: int, flags: Flags = Flags.ANY) -> tuple[int, .
 
 def shift_imm(shift: Shift, rd: int, rm: int, amount: int, flags: Flags = Flags.ANY) -> int:
     """`shift rd, rm, #amount`: LSL 0 to 31, LSR and ASR 1 to 32, ROR 1 to 31."""
-    narrow = _short(flags) and shift != Shift.ROR and rd in LOW and rm in LOW
-    if narrow and 0 < amount < (32 if shift == Shift.LSL else 33):
+    narrow = _short(flags) and shift != _ROR and rd in LOW and rm in LOW
+    if narrow and 0 < amount < (32 if shift == _LSL else 33):
         return shift << 11 | (amount & 31) << 6 | rm << 3 | rd
-    if amount == 0 and shift == Shift.LSL:
+    if amount == 0 and shift == _LSL:
         return mov(rd, rm, flags)
-    return _move(Alu.ORR, rd, rm, flags, shift, amount)
+    return _move(_ORR, rd, rm, flags, shift, amount)
 
 
 def shift_reg(shift: Shift, rd: int, rn: int, rm: int, flags: Flags = Flags.ANY) -> int:
@@ -326,4 +338,4 @@ def rrx(rd: int, rm: int, flags: Flags = Flags.ANY) -> int:
     """`rrx rd, rm`: right by one through C, the lower step of a 64-bit shift by one."""
     if not (rd in GENERAL and rm in GENERAL):
         impossible("RRX", rd=rd, rm=rm)
-    return _REGISTER | Alu.ORR << 21 | _sets(flags) | _NO_REGISTER << 16 | rd << 8 | Shift.ROR << 4 | rm
+    return _REGISTER | _ORR << 21 | _sets(flags) | _NO_REGISTER << 16 | rd << 8 | _ROR << 4 | rm

@@ -47,6 +47,8 @@ _NARROW_REGISTER: Final = {
     Access.LDRSH: 0x5E00,
 }
 _LOADS: Final = frozenset({Access.LDR, Access.LDRB, Access.LDRH, Access.LDRSB, Access.LDRSH})
+_STR, _LDR = Access.STR, Access.LDR  # looking up an enum's member takes its time
+_SP, _PC = int(R.SP), int(R.PC)
 _UP: Final = 1 << 23
 _PRE: Final = 0xD00
 _POST: Final = 0x900
@@ -60,8 +62,8 @@ def access(op: Access, rt: int, rn: int, offset: int = 0) -> int:
         base, scale = _NARROW_IMMEDIATE[op]
         if rn in LOW and offset < 32 * scale and offset % scale == 0:
             return base | offset // scale << 6 | rn << 3 | rt
-        if rn == R.SP and scale == 4 and offset <= 1020 and offset & 3 == 0:
-            return (0x9000 if op == Access.STR else 0x9800) | rt << 8 | offset >> 2
+        if rn == _SP and scale == 4 and offset <= 1020 and offset & 3 == 0:
+            return (0x9000 if op == _STR else 0x9800) | rt << 8 | offset >> 2
     if not (rt in GENERAL and rn in WITH_SP and -255 <= offset <= 4095):
         impossible(Access(op).name, rt=rt, rn=rn, offset=offset)
     if offset >= 0:
@@ -101,12 +103,12 @@ def load_literal(op: Access, rt: int, distance: int, *, narrow: bool = False) ->
     chooses, because the choice moves the distance.
     """
     if narrow:
-        if op != Access.LDR or rt not in LOW or not 0 <= distance <= 1020 or distance & 3:
+        if op != _LDR or rt not in LOW or not 0 <= distance <= 1020 or distance & 3:
             impossible("LDR (16 bits)", rt=rt, distance=distance)
         return 0x4800 | rt << 8 | distance >> 2
     if op not in _LOADS or rt not in GENERAL or not -4095 <= distance <= 4095:
         impossible(Access(op).name, rt=rt, distance=distance)
-    return op | (_UP if distance >= 0 else 0) | R.PC << 16 | rt << 12 | abs(distance)
+    return op | (_UP if distance >= 0 else 0) | _PC << 16 | rt << 12 | abs(distance)
 
 
 def _mask(name: str, registers: Iterable[int], allowed: frozenset[int]) -> int:
@@ -121,7 +123,7 @@ def _mask(name: str, registers: Iterable[int], allowed: frozenset[int]) -> int:
 
 
 _PUSHED: Final = frozenset({*range(13), R.LR})
-_POPPED: Final = frozenset({*range(13), R.LR, R.PC})
+_POPPED: Final = frozenset({*range(13), R.LR, _PC})
 
 
 def push(registers: Iterable[int]) -> int:
@@ -131,7 +133,7 @@ def push(registers: Iterable[int]) -> int:
         return 0xB400 | mask >> 6 & 0x100 | mask & 0xFF
     if mask & (mask - 1):
         return 0xE92D0000 | mask
-    return access_before(Access.STR, mask.bit_length() - 1, R.SP, -4)
+    return access_before(_STR, mask.bit_length() - 1, _SP, -4)
 
 
 def pop(registers: Iterable[int]) -> int:
@@ -143,7 +145,7 @@ def pop(registers: Iterable[int]) -> int:
         return 0xBC00 | mask >> 7 & 0x100 | mask & 0xFF
     if mask & (mask - 1):
         return 0xE8BD0000 | mask
-    return access_after(Access.LDR, mask.bit_length() - 1, R.SP, 4)
+    return access_after(_LDR, mask.bit_length() - 1, _SP, 4)
 
 
 def load_many(rn: int, registers: Iterable[int], *, writeback: bool = False, before: bool = False) -> int:

@@ -158,7 +158,9 @@ class _Webs:
             for steps, leaving in zip(view.steps, self._leaving, strict=True)
         ]
         self._meet()
-        self._roots = [self._root(value) for value in range(len(self._parents))]
+        self._roots: list[int] = []  # a parent's number is below those of its children
+        for value, parent in enumerate(self._parents):
+            self._roots.append(value if parent == value else self._roots[parent])
         self._inside = [0] * len(view.steps)  # the webs of each block, as bits
         self.webs: dict[int, Web] = {}
         self.moves: dict[tuple[int, int], int] = {}
@@ -170,8 +172,9 @@ class _Webs:
             if found is not None:
                 return found
             self._whole[half] = len(self._parents)
-        self._parents.append(len(self._parents))
-        return len(self._parents) - 1
+        value = len(self._parents)
+        self._parents.append(value)
+        return value
 
     def _started(self, halves: Iterable[Half]) -> dict[Half, int]:
         found = {half: self._new(half) for half in halves}
