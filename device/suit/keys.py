@@ -35,6 +35,7 @@ SLOTS_SUFFIX: Final = ".slots"
 MAX_SLOT: Final = 255
 
 _MAX_FILE: Final = 16_384
+_PRIVATE: Final = b"PRIVATE KEY-----"
 _P: Final = 2**255 - 19
 _SMALL_ORDER: Final = frozenset(
     {
@@ -139,7 +140,21 @@ def has_small_order(raw: bytes) -> bool:
 
 def is_private(content: bytes) -> bool:
     """Whether bytes hold the PEM of a private key."""
-    return b"PRIVATE KEY-----" in content
+    return _PRIVATE in content
+
+
+def _holds_private(path: Path) -> bool:
+    """The same of a file, of whatever size. Raises ConfigError when it cannot be read."""
+    end = b""
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_MAX_FILE):
+                if is_private(end + chunk):
+                    return True
+                end = chunk[-len(_PRIVATE) :]
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", code="file", where=str(path)) from error
+    return False
 
 
 def _read(path: Path) -> bytes:
@@ -252,7 +267,7 @@ class TrustStore:
 
 def _trusted(path: Path) -> list[TrustedKey]:
     """The key in a file of the trust store; none in a file of another kind."""
-    if is_private(_read(path)):
+    if _holds_private(path):
         raise ConfigError(
             f"{path} is a private key; a device must not have one",
             code="private-key",

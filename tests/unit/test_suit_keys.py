@@ -72,3 +72,31 @@ def test_a_file_in_the_place_of_the_trust_store(tmp_path: Path) -> None:
 def test_a_device_in_the_place_of_a_key(load: object) -> None:
     with pytest.raises(ConfigError, match="is no file"):
         load(Path("/dev/null"))  # type: ignore[operator]  # both take a path
+
+
+@pytest.mark.parametrize("before", [0, 16_370, 16_384, 40_000], ids=str)
+def test_a_private_key_anywhere_in_a_file_of_the_trust_store(tmp_path: Path, before: int) -> None:
+    keys.generate(tmp_path / "op.pem")
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    (trusted / "notes.txt").write_bytes(b"\n" * before + (tmp_path / "op.pem").read_bytes())
+    with pytest.raises(ConfigError) as caught:
+        keys.TrustStore.load(trusted)
+    assert caught.value.code == "private-key"
+    (trusted / "notes.txt").write_bytes(b"\n" * before)
+    assert keys.TrustStore.load(trusted).names == ()
+
+
+def test_a_file_of_the_trust_store_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.generate(tmp_path / "op.pem")
+    (tmp_path / "op.pem").unlink()
+
+    def closed(_path: Path, _mode: str) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", closed)
+    store, problems = keys.TrustStore.read(tmp_path)
+    assert store.names == ()
+    assert [problem.code for problem in problems] == ["file"]
