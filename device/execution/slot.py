@@ -78,9 +78,21 @@ class Slot:
         return bool(self._active)
 
     @property
+    def source(self) -> str:
+        """Under what name its lines are in the log."""
+        return f"slot{self.number}"
+
+    @property
     def mean_us(self) -> int | None:
         """Mean duration of the runs since the deploy."""
         return self.run_us // self.runs if self.runs else None
+
+    @property
+    def current(self) -> Runner:
+        """What runs its program. Raises Conflict when there is none any more."""
+        if self.runner is None:
+            raise slot_empty(self.number)
+        return self.runner
 
     def count(self, result: Result) -> None:
         """Take note of what a request did."""

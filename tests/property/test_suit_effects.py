@@ -585,7 +585,7 @@ async def test_p19_a_key_that_is_removed_while_runs_are_given_time_to_end(form: 
         running = asyncio.create_task(d.run(timeout_ms=60_000))
         await eventually(lambda: d.executor.slot_info(2).state == "running")
         update = asyncio.create_task(d.refused(form.update(number=9), Image(), fetched=True))
-        await eventually(lambda: d.executor._slots[2].closed)
+        await eventually(lambda: d.executor._slots.at(2).closed)
         d.trusted = keys.TrustStore()
         assert await update == "BAD_SIGNATURE"
         await asyncio.gather(running, return_exceptions=True)

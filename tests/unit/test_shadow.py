@@ -71,6 +71,21 @@ def test_equal_runs_happen_once() -> None:
     assert (bytes(bench.data), bytes(bench.context)) == (bytes([5, 0, 0, 0]), bytes([46, 0, 0, 11]))
 
 
+def test_runs_of_code_that_is_there_are_fed_their_own_record() -> None:
+    """The second and third run begin like the first, with memory and calls of their own."""
+    bench = Bench()
+    for number in range(1, 4):
+        bench.memory.store(CONTEXT_BASE, 4, number)
+        ran = bench.run()
+        assert ran.compared == shadow.Compared(True)
+        assert len(bench.calls) == 2 * number
+        assert bytes(bench.context) == bytes([46, 0, 0, 11])
+    bench.deny = True
+    assert bench.run().compared == shadow.Compared(True)
+    assert len(bench.calls) == 7
+    assert bench.runner.code.compiles == 1
+
+
 def test_faults_of_helpers_are_repeated() -> None:
     bench = Bench()
     bench.deny = True
