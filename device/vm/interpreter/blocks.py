@@ -9,7 +9,7 @@ from typing import Final
 from device.vm.analysis.budget import Segment
 from device.vm.analysis.effects import step_over
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block
-from device.vm.analysis.liveness import BOTH, EVERYTHING, SAVED, before
+from device.vm.analysis.liveness import BOTH, EVERYTHING, SAVED
 from device.vm.analysis.values import State
 from device.vm.decode import (
     ALU,
@@ -18,18 +18,16 @@ from device.vm.decode import (
     CALL_HELPER,
     CALL_LOCAL,
     COMPARE_EXCHANGE,
-    CONSTANT,
-    DATA_ADDRESS,
     EXIT,
     JUMP,
     LOAD,
     LOAD_SIGNED,
     MASK64,
-    RODATA_ADDRESS,
     STORE,
     Step,
 )
 from device.vm.interpreter.access import Access, Base
+from device.vm.interpreter.ahead import ARGUMENTS, CONSTANTS, Ahead
 from device.vm.interpreter.expressions import (
     BYTE_ORDERS,
     DIVISIONS,
@@ -42,13 +40,11 @@ from device.vm.interpreter.expressions import (
 )
 from device.vm.interpreter.inlining import ENTERING
 from device.vm.interpreter.lines import Kind, Lines, Site
-from device.vm.interpreter.pending import MANY, Pending
+from device.vm.interpreter.pending import Pending
 from device.vm.interpreter.texts import Text, cut, number, variable
-from device.vm.isa import FRAME_POINTER, REGISTERS, Sem
+from device.vm.isa import FRAME_POINTER, Sem
 from device.vm.program import PERIODIC_WAKEUP
 
-_CONSTANTS: Final = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
-_ARGUMENTS: Final = (1, 2, 3, 4, 5)
 _HELP: Final = ("help", "m.help")
 _WAKE_UP: Final = ("wake_up", "m.wake_up")
 _ATOMIC_SIGNS: Final[Mapping[Sem, str]] = {
@@ -96,7 +92,7 @@ class BlockWriter:
         self._registers = Pending(lines)
         self._access = access
         self._callees = callees
-        self._returned = sum(BOTH[register] for register in callees.returned)
+        self._ahead = Ahead(callees.needs, callees.returned)
         self._frames = frames
         self._data_base = data_base
         self._live_behind = 0
@@ -125,7 +121,7 @@ class BlockWriter:
         registers = self._registers
         registers.begin(state, repeated=repeated)
         self._framed = False
-        lives, uses = self._look_ahead(block, live_out)
+        lives, uses = self._ahead.look(block, live_out)
         registers.uses = uses[0]
         if isinstance(segments, int):
             waiting: Iterator[Segment] = iter(())
@@ -173,10 +169,7 @@ class BlockWriter:
 
     def look(self, block: Block, live_out: int, need: int) -> None:
         """Look at the budget in front of a block."""
-        live = live_out
-        for _, step in reversed(block.steps):
-            live = before(step, live, self._callees.needs, self._returned)
-        self._look(need, block.start, live)
+        self._look(need, block.start, self._ahead.live_before(block, live_out))
 
     def _look(self, need: int, pc: int, live: int) -> None:
         more = self._lines.use("more", "m.more")
@@ -190,62 +183,6 @@ class BlockWriter:
             self._lines.add(f"n -= {segment.cost}")
         return segment.cost
 
-    # What lies ahead
-
-    def _look_ahead(self, block: Block, live_out: int) -> tuple[list[int], list[list[int]]]:
-        """Live halves, and uses of the values in the registers, before every step and at the end."""
-        ahead = [MANY if live_out & BOTH[register] else 0 for register in range(REGISTERS)]
-        ahead[FRAME_POINTER] = MANY
-        live = live_out
-        lives, uses = [live], [ahead]
-        for _, step in reversed(block.steps):
-            dead = step[0] == ALU and not live & BOTH[step[4]]
-            live = before(step, live, self._callees.needs, self._returned)
-            ahead = list(ahead)
-            if not dead:
-                for register in self._writes(step):
-                    ahead[register] = 0
-                for register in self._reads(step):
-                    ahead[register] += 1
-            lives.append(live)
-            uses.append(ahead)
-        lives.reverse()
-        uses.reverse()
-        return lives, uses
-
-    def _reads(self, step: Step) -> tuple[int, ...]:
-        case, sem, _, _, dst, src, off, _, from_register = step
-        if case == ALU and sem in ONE_OPERAND:
-            return (src,) if from_register else ()
-        if case in (ALU, STORE, BRANCH):
-            return (dst, src) if from_register else (dst,)
-        if case in (LOAD, LOAD_SIGNED):
-            return (src,)
-        if case == CALL_HELPER:
-            return _ARGUMENTS
-        if case == CALL_LOCAL:
-            return self._arguments(off)
-        if case == EXIT:
-            return (0, *self._callees.returned)
-        if case in _CONSTANTS or case == JUMP:
-            return ()
-        return (0, dst, src) if case == COMPARE_EXCHANGE else (dst, src)
-
-    def _arguments(self, target: int) -> tuple[int, ...]:
-        needs = self._callees.needs(target)
-        return tuple(register for register in range(FRAME_POINTER) if needs & BOTH[register])
-
-    @staticmethod
-    def _writes(step: Step) -> tuple[int, ...]:
-        case, _, _, _, dst, src, _, _, _ = step
-        if case in (ALU, LOAD, LOAD_SIGNED) or case in _CONSTANTS:
-            return (dst,)
-        if case in (CALL_HELPER, COMPARE_EXCHANGE):
-            return (0,)
-        if case == ATOMIC_FETCH:
-            return (src,)
-        return (0, *_ARGUMENTS) if case == CALL_LOCAL else ()
-
     # Steps
 
     def _compute(self, step: Step, uses: list[int]) -> None:
@@ -255,7 +192,7 @@ class BlockWriter:
             registers.forget(dst)
             step_over(step, registers.state, self._data_base)
             return
-        registers.make_room(dst, self._reads(step))
+        registers.make_room(dst, self._ahead.reads(step))
         made = self._alu(step)
         step_over(step, registers.state, self._data_base)
         registers.uses = uses
@@ -265,12 +202,12 @@ class BlockWriter:
         case, _, _, _, dst, _, _, _, _ = step
         registers = self._registers
         registers.write_load()
-        for register in self._writes(step):
+        for register in self._ahead.writes(step):
             registers.make_room(register)
-        made = {} if case in _CONSTANTS else self._steps.get(case, self._atomic)(step, site)
+        made = {} if case in CONSTANTS else self._steps.get(case, self._atomic)(step, site)
         step_over(step, registers.state, self._data_base)
         registers.uses = uses
-        if case in _CONSTANTS:
+        if case in CONSTANTS:
             made[dst] = number(registers.state[dst][0])
         for register, value in made.items():
             registers.define(
@@ -341,7 +278,7 @@ class BlockWriter:
     def _call_helper(self, step: Step, site: Site) -> dict[int, Text]:
         registers = self._registers
         site = registers.noted(site._replace(kind=Kind.HELPER))
-        arguments = ", ".join(registers.take(register).exact for register in _ARGUMENTS)
+        arguments = ", ".join(registers.take(register).exact for register in ARGUMENTS)
         registers.forget(0)
         call = self._lines.use(*(_WAKE_UP if step[7] == PERIODIC_WAKEUP else _HELP))
         registers.add(f"r0 = {call}({step[7]}, {arguments}) & {MASK64}", site)
@@ -368,7 +305,7 @@ class BlockWriter:
         name = self._callees.name(target, registers.state)
         registers.write_out(self._live_behind & SAVED)
         arguments = ["n", "m", f"{pointer.text} - {self._frames.size}"]
-        arguments += [registers.take(register).exact for register in self._arguments(target)]
+        arguments += [registers.take(register).exact for register in self._ahead.arguments(target)]
         kept = registers.noted(Site(site.pc + 1, 0, self._live_behind & SAVED, kind=Kind.CALL))
         back = ", ".join(f"r{register}" for register in (0, *self._callees.returned))
         call = f"n, {back} = {name}({', '.join(arguments)})"
@@ -379,6 +316,6 @@ class BlockWriter:
             lines.add(f"{stack}.base -= {self._frames.size}")
             lines.add(call, kept)
             lines.add(f"{stack}.base += {self._frames.size}")
-        for register in (0, *_ARGUMENTS):
+        for register in (0, *ARGUMENTS):
             registers.forget(register)
         step_over(step, registers.state, self._data_base)

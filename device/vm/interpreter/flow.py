@@ -7,7 +7,7 @@ than one loop sets `j`, which is tested behind each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +19,7 @@ from device.vm.analysis.structure import Structure
 from device.vm.analysis.values import State
 from device.vm.interpreter.blocks import BlockWriter
 from device.vm.interpreter.lines import Lines, Site
+from device.vm.interpreter.turns import Turn, Turns
 
 LOOP_DEPTH: Final = 18
 """Loops around each other that are written; CPython takes 20 blocks, one of which is the `try`."""
@@ -34,14 +35,6 @@ NOWHERE: Final = -1
 
 class TooDeep(Exception):
     """The nested form is nested too deeply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a turn of a loop costs, whichever way it goes, and what was spent of it in front of each block."""
-
-    cost: int
-    spent: Mapping[int, int]
 
 
 @dataclass(slots=True)
@@ -82,9 +75,7 @@ class FlowWriter:
         self._cut_short: set[int] = set()
         self._drafting = False
         self._depth = 0
-        self._members: dict[int, list[int]] = {}
-        for number, header in enumerate(shape.loop):
-            self._members.setdefault(header, []).append(number)
+        self._turns = Turns(unit.blocks, shape, facts.segments)
 
     def nested(self) -> None:
         """As nested loops. Raises TooDeep when they are nested too deeply for CPython."""
@@ -154,7 +145,8 @@ class FlowWriter:
         return reached
 
     def _loop(self, number: int, follow: int) -> bool:
-        around = self._open(Around(follow, number, written=True, turn=self._turn(number)))
+        turn = None if self._drafting else self._turns.of(number)
+        around = self._open(Around(follow, number, written=True, turn=turn))
         labels = self._shape.labels[number][: self._shape.inside[number]]
         self._chain(self._run, number, labels, number)
         self._close(around)
@@ -277,25 +269,6 @@ class FlowWriter:
                 self._end(written, target)
 
     # Loops that count the budget: `n` is what was left at the start of a turn
-
-    def _turn(self, header: int) -> Turn | None:
-        """What a turn of a loop costs; None where it is not always the same, or not known here."""
-        if any(around == header for around in self._shape.outer.values()):
-            return None
-        spent, turn = {header: 0}, 0
-        for number in self._members[header]:
-            segments = self._facts.segments[number]
-            if len(segments) > 1:  # a call gives the budget back
-                return None
-            behind = spent[number] + segments[0].cost
-            for target in self._blocks[number].successors():
-                if target == header:
-                    if turn not in (0, behind):
-                        return None
-                    turn = behind
-                elif self._shape.loop[target] == header and spent.setdefault(target, behind) != behind:
-                    return None
-        return Turn(turn, spent)
 
     def _turn_around(self, number: int) -> Turn | None:
         """That of the loop around a block."""

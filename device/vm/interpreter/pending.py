@@ -13,16 +13,12 @@ things right:
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from device.vm.analysis.liveness import BOTH
 from device.vm.analysis.values import State
 from device.vm.interpreter.lines import Lines, Site
 from device.vm.interpreter.texts import ABOVE, LONG_TEXT, MASK, Text, number, variable
 from device.vm.isa import FRAME_POINTER, REGISTERS
-
-MANY: Final = 1 << 20
-"""Uses of a register that is live behind its block."""
 
 
 class Pending:
