@@ -12,23 +12,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 from aiocoap import Code
+from testbed import Testbed, start_job, testbed
 
-from device.api import CBOR, decode_body, encode_body
 from device.engines import ENGINES
-from device.transport import client_context, expect_success, free_port, parse_url, request
+from device.transport import client_context, expect_success, parse_url, request
 
-BIN = Path(sys.executable).parent
 SOURCE = "long spin(void) { volatile long n = 0; for (;;) n++; }\n"
 SPIN_S = 60
+LASTING = ("--limit", f"budget_default={2**32 - 1}")
+"""Options of a device on which a loop lasts."""
 KILLS = 20
 
 
@@ -38,18 +34,10 @@ async def kills(url: str, engine: str, count: int) -> list[float]:
     found = []
     try:
         for _ in range(count):
-            body = encode_body({"slot": 0, "engine": engine}, CBOR)
-            started = parse_url(f"{url}/jobs").message(Code.POST, body, content_format=CBOR)
-            answer = await request(context, started, timeout_s=10)
-            expect_success(answer)
-            job = parse_url(f"{url}/jobs/{decode_body(answer.payload, CBOR)['id']}")
-            while True:
-                answer = await request(context, job.message(Code.GET), timeout_s=10)
-                if decode_body(answer.payload, CBOR)["state"] == "running":
-                    break
+            job = await start_job(context, url, engine, "running")
             await asyncio.sleep(0.1)
             begin = time.perf_counter()
-            expect_success(await request(context, job.message(Code.DELETE), timeout_s=10))
+            expect_success(await request(context, parse_url(job).message(Code.DELETE), timeout_s=10))
             found.append((time.perf_counter() - begin) * 1000)
     finally:
         await context.shutdown()
@@ -80,58 +68,16 @@ def show(what: str, times: list[float]) -> None:
     )
 
 
-def client(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a verb of the client and wait for it."""
-    command = [str(BIN / "client"), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def measure(folder: Path, requests: int, engine: str) -> None:
-    """All phases on a testbed in `folder`."""
-    server, device = free_port(), free_port()
-    environment = {
-        **os.environ,
-        "MICROBPF_SERVER": f"coap://127.0.0.1:{server}",
-        "MICROBPF_KEY": str(folder / "operator.pem"),
-        "XDG_CACHE_HOME": str(folder / "cache"),
-    }
-    client(environment, "keygen", "--to", environment["MICROBPF_KEY"])
-    (folder / "trusted").mkdir()
-    (folder / "operator.pem.pub").rename(folder / "trusted" / "operator.pem.pub")
-    (folder / "spin.c").write_text(SOURCE, encoding="utf-8")
-    commands = [
-        [str(BIN / "fileserver"), "--root", str(folder / "served"), "--port", str(server)],
-        [str(BIN / "device"), "--port", str(device), "--keys", str(folder / "trusted"), "--name", "bench",
-         "--limit", f"budget_default={2**32 - 1}"],
-    ]  # fmt: skip
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = [subprocess.Popen(command, env=environment, **quiet) for command in commands]
-    spinning = None
+def measure(bed: Testbed, device: str, requests: int, engine: str) -> None:
+    """All phases on a device of a testbed that has nothing else to do."""
+    url, spinning = bed.urls[device], None
     try:
-        end = time.monotonic() + 10
-        while client(environment, "deploy", str(folder / "spin.c"), "-d", "bench").returncode:
-            if time.monotonic() > end:
-                raise SystemExit("the device did not take the program")
-            time.sleep(0.2)
-        url = f"coap://127.0.0.1:{device}"
+        bed.deploy(device, SOURCE)
         idle = asyncio.run(round_trips(url, requests))
-        spinning = subprocess.Popen(
-            [
-                str(BIN / "client"),
-                "exec",
-                "--slot",
-                "0",
-                "-d",
-                "bench",
-                "--timeout",
-                str(SPIN_S),
-                "--engine",
-                engine,
-            ],
-            env=environment,
-            **quiet,
+        spinning = bed.begin(
+            "exec", "--slot", "0", "-d", device, "--timeout", str(SPIN_S), "--engine", engine
         )
-        while "running" not in client(environment, "ps", "-d", "bench").stdout:
+        while "running" not in bed.client("ps", "-d", device).stdout:
             if spinning.poll() is not None:
                 raise SystemExit("the program does not spin")
             time.sleep(0.1)
@@ -148,9 +94,6 @@ def measure(folder: Path, requests: int, engine: str) -> None:
         if spinning is not None:
             spinning.kill()
             spinning.wait()
-        for process in running:
-            process.terminate()
-            process.wait(timeout=30)
 
 
 def main() -> None:
@@ -161,8 +104,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), given.requests, given.engine)
+    with testbed(["bench"], *LASTING) as bed:
+        measure(bed, "bench", given.requests, given.engine)
 
 
 if __name__ == "__main__":
