@@ -166,9 +166,8 @@ class BoundedResource(Resource):  # type: ignore[misc]  # aiocoap has no annotat
         method: Handler | None = getattr(self, METHODS.get(request.code, "no method"), None)
         if method is None:
             offered = [str(code) for code, name in METHODS.items() if hasattr(self, name)]
-            raise MethodNotAllowed(
-                f"{request.code.dotted} is not offered here", hint=f"offered: {', '.join(offered)}"
-            )
+            asked = str(request.code) if request.code in METHODS else request.code.dotted
+            raise MethodNotAllowed(f"{asked} is not offered here", hint=f"offered: {', '.join(offered)}")
         return method
 
     async def _observe(self, pipe: Pipe, request: Message) -> None:

@@ -70,8 +70,9 @@ class CoapContext(Context):  # type: ignore[misc]  # aiocoap has no annotations
         if self.requests_left > 0 or self.serversite is not None:
             return
         self.requests_left = REQUESTS_PER_SOCKET
-        old = self.request_interfaces.pop()
-        await self.open_client()
+        (old,) = self.request_interfaces
+        await self.open_client()  # others go on asking through the old one meanwhile
+        self.request_interfaces.remove(old)
         task = asyncio.create_task(_close_when_idle(old))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
@@ -174,9 +175,11 @@ async def _serve_simply(context: CoapContext, host: str | None, port: int) -> No
 async def _close_when_idle(tokens: TokenManager) -> None:
     """Close a socket that is no longer used, once its last request is answered and observation ended.
 
-    Every request has a deadline; an observation lasts for as long as somebody wants it to.
+    Every request has a deadline; an observation lasts for as long as somebody wants it to. Some that are not
+    sent yet have chosen this socket already, so it is not closed at once.
     """
     try:
+        await asyncio.sleep(_RETIRE_LOOK_S)
         while tokens.outgoing_requests:  # noqa: ASYNC110  # aiocoap tells nobody when the last ends
             await asyncio.sleep(_RETIRE_LOOK_S)
     finally:

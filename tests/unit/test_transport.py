@@ -303,6 +303,15 @@ async def test_a_client_changes_its_port_before_message_ids_come_round() -> None
         assert first.outgoing_requests is None, "the old socket is still open"
 
 
+async def test_requests_that_come_while_the_port_is_changed_are_answered() -> None:
+    async with served(mirror()) as (context, url):
+        for _ in range(3):
+            context.requests_left = 5
+            answers = await asyncio.gather(*(ask(context, f"{url}/mirror") for _ in range(30)))
+            assert {answer.code for answer in answers} == {Code.CONTENT}
+            assert len(context.request_interfaces) == 1
+
+
 async def test_an_observation_outlives_the_port_that_it_began_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_module, "_RETIRE_LOOK_S", 0.05)
     async with device() as bench:
