@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 
 from device.vm.analysis import intervals, liveness
-from device.vm.analysis.effects import step_over
+from device.vm.analysis.effects import bound, step_over
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Unit, lift
 from device.vm.analysis.structure import shape
 from device.vm.analysis.values import ANY, State
@@ -63,7 +63,9 @@ def unit_of(text: bytes, start: int) -> Unit:
 def states_by_slot(unit: Unit, entry: State) -> dict[int, State]:
     """What is claimed before every step that is held to be reachable."""
     claimed: dict[int, State] = {}
-    for block, known in zip(unit.blocks, intervals.solve(unit, shape(unit.blocks), entry, 0), strict=True):
+    for block, known in zip(
+        unit.blocks, intervals.solve(unit, shape(unit.blocks), bound(unit, 0), entry), strict=True
+    ):
         if known is None:
             continue
         state = list(known)

@@ -36,6 +36,7 @@ from device.jit.lowering.memory import Layout, MemoryWriter, Place
 from device.jit.lowering.operands import Operands, Scratch
 from device.jit.lowering.webs import BUDGET, allocate, scratch_beside
 from device.vm.analysis.budget import Segment, segments
+from device.vm.analysis.effects import bound
 from device.vm.analysis.functions import Part
 from device.vm.analysis.intervals import solve
 from device.vm.analysis.lift import GO, LEAVE, RETURN, TEST, Block
@@ -163,8 +164,9 @@ class FunctionWriter:
         self._passed = passed or ()
         self._entry = entry
         self._segments = segments(unit, part.shape)
-        self._states = solve(unit, part.shape, entry, program.data_base, NARROWINGS)
-        view = look(unit, self._states, part.live, program.data_base, program.needs, program.returned_halves)
+        effects = bound(unit, program.data_base)
+        self._states = solve(unit, part.shape, effects, entry, NARROWINGS)
+        view = look(unit, effects, self._states, part.live, program.needs, program.returned_halves)
         self._looked = view.steps
         layout = Layout(program.places, program.frame_size, program.distrusted, checked=program.checked)
         fuse(view.steps, layout)

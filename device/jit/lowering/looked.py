@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from device.jit.encoder import Shift
-from device.vm.analysis.effects import step_over
+from device.vm.analysis.effects import Effect
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.liveness import EVERYTHING, HIGH, HIGH_AT, effect
 from device.vm.analysis.structure import Structure
@@ -105,22 +105,22 @@ class _Reads(NamedTuple):
 
 def look(
     unit: Unit,
+    effects: Sequence[Sequence[Effect]],
     states: Sequence[State | None],
     ends: Sequence[int],
-    data_base: int,
     needs: Callable[[int], int],
     returned: int,
 ) -> View:
     """What is known of a unit.
 
-    `states` are those at the beginning of blocks, `ends` the halves live at their end by themselves.
+    `effects` are what the steps do to values, `states` those at the beginning of blocks, `ends` the halves
+    live at their end by themselves.
     """
     known, reads = [], []
-    for block, state, end in zip(unit.blocks, states, ends, strict=True):
-        steps = block.steps if state is not None else []
-        walked = _walk(steps, state or [], data_base)
+    for block, does, state, end in zip(unit.blocks, effects, states, ends, strict=True):
+        walked = _walk(does, state) if state is not None else [[]]
         known.append(walked)
-        reads.append(_read(steps, walked, end, needs, returned))
+        reads.append(_read(block.steps if state is not None else [], walked, end, needs, returned))
     starts, live = _live(unit, states, reads)
     seen = [
         _looked(block.steps, known[number], reads[number], ends[number], live[number])
@@ -129,12 +129,12 @@ def look(
     return View(seen, starts)
 
 
-def _walk(steps: Sequence[tuple[int, Step]], state: State, data_base: int) -> list[State]:
+def _walk(effects: Sequence[Effect], state: State) -> list[State]:
     """The states before each step, and behind the last."""
     found = [state]
-    for _, step in steps:
+    for change in effects:
         state = state.copy()
-        step_over(step, state, data_base)
+        change(state)
         found.append(state)
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from device.vm.analysis.lift import Unit
 from device.vm.analysis.values import (
     ANY,
     RULES,
@@ -24,11 +25,14 @@ from device.vm.decode import (
     ALU,
     ATOMIC,
     ATOMIC_FETCH,
+    BRANCH,
     CALL_HELPER,
     CALL_LOCAL,
     COMPARE_EXCHANGE,
     CONSTANT,
     DATA_ADDRESS,
+    EXIT,
+    JUMP,
     LOAD,
     LOAD_SIGNED,
     MASK32,
@@ -45,17 +49,22 @@ Effect = Callable[[State], None]
 _MOV: Final = Sem.MOV
 
 
-def effect_of(step: Step, data_base: int) -> Effect | None:
-    """What a step does, None where it does nothing. Control flow is not its business."""
-    bind = _EFFECTS.get(step[0])
-    return None if bind is None else bind(step, data_base)
+def bound(unit: Unit, data_base: int) -> list[list[Effect]]:
+    """What each step of each block does. Control flow is not its business: a jump does nothing."""
+    return [[_EFFECTS[step[0]](step, data_base) for _, step in block.steps] for block in unit.blocks]
 
 
 def step_over(step: Step, state: State, data_base: int) -> None:
     """Change `state` to what holds behind the step."""
-    effect = effect_of(step, data_base)
-    if effect is not None:
-        effect(state)
+    _EFFECTS[step[0]](step, data_base)(state)
+
+
+def _jump(_step: Step, _data_base: int) -> Effect:
+    return _nothing
+
+
+def _nothing(_state: State) -> None:
+    """Of the registers nothing is changed."""
 
 
 def _alu(step: Step, _data_base: int) -> Effect:
@@ -149,4 +158,7 @@ _EFFECTS: Final[dict[int, Callable[[Step, int], Effect]]] = {
     RODATA_ADDRESS: _constant,
     CALL_HELPER: _call_helper,
     CALL_LOCAL: _call_local,
+    BRANCH: _jump,
+    JUMP: _jump,
+    EXIT: _jump,
 }

@@ -15,7 +15,7 @@ from typing import Final
 
 from device.vm.analysis import counters
 from device.vm.analysis.comparisons import ways
-from device.vm.analysis.effects import Effect, effect_of
+from device.vm.analysis.effects import Effect
 from device.vm.analysis.lift import TEST, Block, Unit
 from device.vm.analysis.structure import Structure
 from device.vm.analysis.values import NOWHERE, State
@@ -34,19 +34,20 @@ _BORDERS: Final = (
 
 _WORDS: Final = (0, MASK32 - 1, MASK32, MASK64)
 
+Effects = Sequence[Sequence[Effect]]
 Edge = tuple[int, State]
 """A block to go on at, and what is known there on this way."""
 
 
 def solve(
-    unit: Unit, shape: Structure, entry: State, data_base: int, narrowings: int = 0
+    unit: Unit, shape: Structure, effects: Effects, entry: State, narrowings: int = 0
 ) -> list[State | None]:
     """The state at the start of every block, None for blocks that cannot be reached within `entry`.
 
-    `narrowings` are the times that bounds are narrowed again where widening went too far: one for each level
-    of loops finds what can be found.
+    `effects` are what its steps do (effects.bound), `narrowings` the times that bounds are narrowed again
+    where widening went too far: one for each level of loops finds what can be found.
     """
-    solver = _Solver(unit, shape, entry, data_base)
+    solver = _Solver(unit, shape, effects, entry)
     solver.widen()
     if shape.headers:
         for _ in range(narrowings):
@@ -57,9 +58,9 @@ def solve(
 class _Solver:
     """The states at the starts of blocks while they are being found, and what follows from each of them."""
 
-    def __init__(self, unit: Unit, shape: Structure, entry: State, data_base: int) -> None:
+    def __init__(self, unit: Unit, shape: Structure, effects: Effects, entry: State) -> None:
         self._blocks = unit.blocks
-        self._effects = [_effects(block, data_base) for block in unit.blocks]
+        self._effects = effects
         self._edges: list[tuple[State, list[Edge]] | None] = [None] * len(unit.blocks)
         self._limits = _limits(unit.blocks)
         self._counters = counters.find(unit, shape)
@@ -143,11 +144,6 @@ class _Solver:
         if visits <= compared:
             return self._limits
         return _BORDERS if visits <= borders else _WORDS
-
-
-def _effects(block: Block, data_base: int) -> list[Effect]:
-    found = (effect_of(step, data_base) for _, step in block.steps)
-    return [effect for effect in found if effect is not None]
 
 
 def _edges(block: Block, state: State) -> list[Edge]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from device.vm.analysis import intervals
 from device.vm.analysis.budget import segments
+from device.vm.analysis.effects import bound
 from device.vm.analysis.entries import Entry
 from device.vm.analysis.functions import Part
 from device.vm.analysis.lift import Unit
@@ -56,7 +57,7 @@ def translate(name: str, entry: Entry, part: Part, around: Surroundings) -> Tran
     """Write the function of a unit that begins at `entry`."""
     unit = inlined(part.unit, around.leaf_at)
     state = entry.state(around.frame_size, around.stack_size)
-    states = intervals.solve(unit, part.shape, state, around.data_base)
+    states = intervals.solve(unit, part.shape, bound(unit, around.data_base), state)
     facts = Facts(states, part.live, segments(unit, part.shape))
     lines = _write(FlowWriter.nested, unit, part.shape, facts, around) if part.shape.structured else None
     if lines is None:

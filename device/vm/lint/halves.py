@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from device.vm.analysis import intervals
-from device.vm.analysis.effects import step_over
+from device.vm.analysis.effects import bound, step_over
 from device.vm.analysis.lift import UNIT_LIMIT, Unit, lift
 from device.vm.analysis.liveness import ARGUMENTS, BOTH, EVERYTHING, HIGH, LOW, RESULT, before
 from device.vm.analysis.structure import shape
@@ -72,7 +72,7 @@ class Halves:
 
     def _note_values(self, unit: Unit, program: Program, start: int) -> None:
         entry = _at_entry(start == program.entry)
-        states = intervals.solve(unit, shape(unit.blocks), entry, program.relative_data_base)
+        states = intervals.solve(unit, shape(unit.blocks), bound(unit, program.relative_data_base), entry)
         for block, known in zip(unit.blocks, states, strict=True):
             if known is None:
                 continue
