@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from device.vm.analysis.lift import RETURN, Block, Unit
+from device.vm.analysis.lift import RETURN, UNIT_LIMIT, Block, Unit
 from device.vm.decode import ALU, CALL_LOCAL, CONSTANT, DATA_ADDRESS, EXIT, JUMP, RODATA_ADDRESS, Step
 from device.vm.isa import FRAME_POINTER, Sem
 
@@ -47,18 +47,18 @@ def leaf(unit: Unit) -> Steps | None:
 
 
 def inlined(unit: Unit, leaf_at: Callable[[int], Steps | None]) -> Unit:
-    """The unit with what its calls of small functions do in their place."""
-    blocks = [_inlined(block, leaf_at) for block in unit.blocks]
-    return unit if blocks == unit.blocks else replace(unit, blocks=blocks)
-
-
-def _inlined(block: Block, leaf_at: Callable[[int], Steps | None]) -> Block:
-    steps: Steps = []
-    for pc, step in block.steps:
-        body = leaf_at(step[6]) if step[0] == CALL_LOCAL else None
-        if body is None:
-            steps.append((pc, step))
-        else:
-            steps.append((pc, ENTERING))
-            steps += body
-    return block if len(steps) == len(block.steps) else replace(block, steps=steps)
+    """The unit with what its calls of small functions do in their place, as far as it stays within limits."""
+    room = UNIT_LIMIT - unit.instructions
+    blocks: list[Block] = []
+    for block in unit.blocks:
+        steps: Steps = []
+        for pc, step in block.steps:
+            body = leaf_at(step[6]) if step[0] == CALL_LOCAL else None
+            if body is None or len(body) > room:
+                steps.append((pc, step))
+            else:
+                room -= len(body)
+                steps.append((pc, ENTERING))
+                steps += body
+        blocks.append(block if len(steps) == len(block.steps) else replace(block, steps=steps))
+    return unit if room == UNIT_LIMIT - unit.instructions else replace(unit, blocks=blocks)
