@@ -55,7 +55,8 @@ class Takeover:
             where = f"{stop.reason.value} at {stop.pc:#x}, offset {offset:#x} of the code"
             raise JitError(f"{where}, {stop.access} {stop.address}")
         registers = [*self._registers(exit_), self._pointer]
-        budget = stop.registers[BUDGET] + exit_.refund & MASK32
+        rounds = 0 if exit_.rounds is None else exit_.rounds.refund(stop.registers)
+        budget = stop.registers[BUDGET] + exit_.refund + rounds & MASK32
         left = Left(exit_.pc, registers, budget, Short() if exit_.short else Elsewhere())
         left.frames = [] if exit_.outermost else self._callers(stop.registers[_SP])
         registers[FRAME_POINTER] = self._pointer - len(left.frames) * self._frame_size

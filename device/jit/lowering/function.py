@@ -29,6 +29,7 @@ from device.jit.fixups import Label
 from device.jit.lowering.alu import AluWriter, Divided
 from device.jit.lowering.branches import BranchWriter, Joined
 from device.jit.lowering.calls import Callee, CallSite, CallWriter, Request, arriving
+from device.jit.lowering.counted import Counted, CountedWriter, Rounds, counted, limits
 from device.jit.lowering.fusing import fuse, gathered
 from device.jit.lowering.literals import UNIT, literals, wishes
 from device.jit.lowering.looked import Half, Home, Homes, Looked, known, look
@@ -71,7 +72,8 @@ class Exit:
     """Where compiled code is left at `pc`: `refund` instructions were charged and not executed.
 
     `halves` are those that are live, each in its home or a constant. `short` says that the budget left may
-    not last to where it is looked at next. Nobody called an `outermost` function but the dispatcher.
+    not last to where it is looked at next; what was charged for more `rounds` of a loop is given back too.
+    Nobody called an `outermost` function but the dispatcher.
     """
 
     pc: int
@@ -79,6 +81,7 @@ class Exit:
     halves: tuple[tuple[Half, Home | int], ...]
     outermost: bool
     short: bool = False
+    rounds: Rounds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +173,14 @@ class FunctionWriter:
         self._looked = view.steps
         layout = Layout(program.places, program.frame_size, program.distrusted, checked=program.checked)
         fuse(view.steps, layout)
+        loops = counted(unit, part.shape, view.steps, self._segments) if program.checked else []
         homes = allocate(
             unit,
             part.shape,
             view,
             self._states,
             arriving(self._passed),
-            wishes(part.shape, view.steps, layout),
+            [*wishes(part.shape, view.steps, layout), *limits(loops, part.shape)],
             framed=known(entry, FRAME_POINTER, high=False) is None,
         )
         self._literals = literals(homes.constants, part.shape)
@@ -213,9 +217,12 @@ class FunctionWriter:
         self._charged: dict[int, Charged] = {}
         self._flagged = {number for number in range(len(unit.blocks)) if self._leaves_flags(number)}
         self._alu.flagging = {self._looked[number][-2].pc for number in self._flagged}
+        self._counted = {loop.header: self._counting(loop) for loop in loops if self._may_count(loop)}
         if program.checked:
             self._join_tests()
         self._woven = {latch.through for latch in self._latches.values()}
+        self._woven |= {counted.loop.through for counted in self._counted.values()}
+        self._counting_now: CountedWriter | None = None
         self._left = 0
 
     def write(self) -> None:
@@ -242,6 +249,8 @@ class FunctionWriter:
         """Find the branches back to a header that can ask both questions at once (branches.Joined)."""
         for number, block in enumerate(self._unit.blocks):
             if block.end != TEST or block.taken == block.next or not self._looked[number]:
+                continue
+            if number in self._counted:
                 continue
             for target in (block.taken, block.next):
                 header, through = self._way_back(number, target)
@@ -296,6 +305,37 @@ class FunctionWriter:
         asm.jump_if(goes_on, self._leaving(self._at_start(back), 0, short=True))
         self._go(number, block.next if back == block.taken else block.taken)
 
+    # Loops that are charged for all their rounds at once
+
+    def _may_count(self, loop: Counted) -> bool:
+        """Whether registers are there for it."""
+        granted = loop.wish in self._literals.kept.get(loop.header, {})
+        return granted and CountedWriter.possible(loop, self._homes[loop.header])
+
+    def _counting(self, loop: Counted) -> CountedWriter:
+        limit = self._literals.kept[loop.header][loop.wish]
+        return CountedWriter(self._operands, loop, limit, self._homes[loop.header])
+
+    def _begin_counted(self, number: int, counting: CountedWriter) -> int:
+        counting_label = self._charged[number] = Charged(self._asm.label(), 0)
+        self._operands.at = self._looked[number][0]
+        nothing = counting.begin()
+        self._asm.jump_if(nothing, self._leaving(self._at_start(number), 0, short=True))
+        self._asm.bind(counting_label.label)
+        return counting.loop.cost - counting.loop.extra
+
+    def _end_counted(self, number: int, block: Block, counting: CountedWriter) -> None:
+        """Another round, or out; where the budget did not last for all, leave on the way back."""
+        asm, loop = self._asm, counting.loop
+        asm.jump_if(counting.again(), self._charged[number].label)
+        counting.end()
+        self._counting_now = None
+        taken = self._branches.compare()
+        back = loop.through if loop.through >= 0 else number
+        goes_on = taken if back == block.taken else taken.inverse
+        asm.jump_if(goes_on, self._leaving(self._at_start(back), 0, short=True))
+        self._go(number, block.next if back == block.taken else block.taken)
+
     # Blocks
 
     def _block(self, number: int, block: Block) -> None:
@@ -310,7 +350,12 @@ class FunctionWriter:
             return
         looked = self._looked[number]
         waiting = iter(self._segments[number])
-        self._left = self._charge(next(waiting), self._at_start(number), self._charged.get(number))
+        counting = self._counted.get(number)
+        if counting is None:
+            self._left = self._charge(next(waiting), self._at_start(number), self._charged.get(number))
+        else:
+            self._left = self._begin_counted(number, counting)
+        self._counting_now = counting
         for at in looked:
             self._operands.at = at
             asm.mark(at.pc)
@@ -319,6 +364,8 @@ class FunctionWriter:
             if not at.left_out:
                 self._step(at)
             self._left -= 1
+            if self._counting_now is not None and at.pc == self._counting_now.loop.counts:
+                self._counting_now.ahead = 0
             if at.step[0] == CALL_LOCAL:
                 self._left = self._charge(next(waiting), _behind(at))
         self._end(number, block)
@@ -328,6 +375,8 @@ class FunctionWriter:
             self._calls.leave()
         elif block.end == LEAVE:
             self._asm.jump(self._leaving(self._at_nothing(number, block), 0))
+        elif self._counting_now is not None:
+            self._end_counted(number, block, self._counting_now)
         elif number in self._latches:
             self._end_of_loop(number, block)
         elif block.end == TEST and block.taken != block.next:
@@ -356,7 +405,8 @@ class FunctionWriter:
     def _keep(self, header: int) -> None:
         """Load what is kept in a loop, or in the whole unit."""
         for value, register in self._literals.kept.get(header, {}).items():
-            self._operands.load(register, value)
+            if value >= 0:
+                self._operands.load(register, value)
 
     def _stand(self, number: int) -> None:
         """Be in a block, as far as constants go."""
@@ -483,7 +533,8 @@ class FunctionWriter:
                     halves.append(((register, high), where))
                 elif moment.wanted & bits[register]:
                     halves.append(((register, high), 0))
-        return Exit(moment.pc, refund, tuple(halves), self._outermost)
+        rounds = self._counting_now.rounds() if self._counting_now is not None else None
+        return Exit(moment.pc, refund, tuple(halves), self._outermost, rounds=rounds)
 
 
 def _behind(call: Looked) -> Moment:

@@ -1,0 +1,281 @@
+"""Loops of one block that count: how often they will go round is known before the first round.
+
+They are charged for all their rounds at once, as many as the budget lasts for, and compare their counter with
+where it will be then. So a round costs one comparison and one jump, and nothing for the budget. Who leaves in
+the middle gets back what was charged and not executed (Rounds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from device.jit.encoder import (
+    Alu,
+    Compare,
+    Cond,
+    Flags,
+    Shift,
+    alu,
+    alu_imm,
+    compare,
+    if_then,
+    load_constant,
+    mls,
+    mov,
+    mvn_imm,
+    shift_imm,
+    try_alu_imm,
+    udiv,
+)
+from device.jit.lowering.literals import Wish
+from device.jit.lowering.looked import Half, Home, Looked, known, weight_of
+from device.jit.lowering.operands import Operands
+from device.jit.lowering.webs import BUDGET
+from device.vm.analysis.budget import Segment
+from device.vm.analysis.lift import GO, TEST, Unit
+from device.vm.analysis.liveness import BOTH
+from device.vm.analysis.structure import Structure
+from device.vm.decode import ALU, CALL_HELPER, CALL_LOCAL, MASK32
+from device.vm.isa import Sem
+
+_WORD: Final = 32
+_SAVED: Final = 3
+"""Instructions that a round has less."""
+
+_DIVISIONS: Final = frozenset({Sem.DIV, Sem.MOD, Sem.SDIV, Sem.SMOD})
+_BELOW: Final = {Sem.JLT: 0, Sem.JLE: 1, Sem.JSLT: 0, Sem.JSLE: 1}
+_SIGNED: Final = frozenset({Sem.JSLT, Sem.JSLE})
+_INVERSE: Final = {
+    Sem.JEQ: Sem.JNE,
+    Sem.JGE: Sem.JLT,
+    Sem.JGT: Sem.JLE,
+    Sem.JSGE: Sem.JSLT,
+    Sem.JSGT: Sem.JSLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A loop of the block `header`, maybe `through` a block that only jumps back (else -1).
+
+    It goes on while `counter` is below what `bound` says (`below`), or is not that. `bound` is a register of
+    the program, or the constant when that is not one. `step` is added to the counter in each round by the
+    step at slot `counts`, `cost` are the instructions of a round and `extra` those of the way back.
+    """
+
+    header: int
+    through: int
+    counter: int
+    step: int
+    counts: int
+    bound: int | None
+    constant: int
+    below: bool
+    cost: int
+    extra: int
+
+    @property
+    def wish(self) -> int:
+        """What stands for its limit among the constants that are kept in registers."""
+        return -1 - self.header
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """What was charged for rounds that are still to come, from the registers `counter` and `limit`.
+
+    `ahead` is 1 where the counter does not count this round yet.
+    """
+
+    counter: int
+    limit: int
+    step: int
+    cost: int
+    extra: int
+    ahead: int
+
+    def refund(self, registers: Sequence[int]) -> int:
+        """The instructions, what is left of this round not among them."""
+        distance = registers[self.limit] - registers[self.counter]
+        if self.step < 0:
+            distance = -distance
+        return ((distance & MASK32) // abs(self.step) - self.ahead) * self.cost + self.extra
+
+
+def counted(
+    unit: Unit,
+    shape: Structure,
+    looked: Sequence[Sequence[Looked]],
+    segments: Sequence[Sequence[Segment]],
+) -> list[Counted]:
+    """The loops that count."""
+    if not shape.structured:
+        return []
+    found = (_counted(unit, looked, segments, header) for header in shape.headers)
+    return [loop for loop in found if loop is not None]
+
+
+def limits(loops: Sequence[Counted], shape: Structure) -> list[Wish]:
+    """Wishes for registers to keep their limits in."""
+    return [
+        Wish(loop.header, loop.wish, _SAVED * weight_of(shape, loop.header), _blocks(loop)) for loop in loops
+    ]
+
+
+def _blocks(loop: Counted) -> list[int]:
+    return [loop.header, loop.through] if loop.through >= 0 else [loop.header]
+
+
+def _counted(
+    unit: Unit,
+    looked: Sequence[Sequence[Looked]],
+    segments: Sequence[Sequence[Segment]],
+    header: int,
+) -> Counted | None:
+    block, steps = unit.blocks[header], looked[header]
+    if block.end != TEST or block.taken == block.next or not steps or not _simple(steps):
+        return None
+    through = _way_back(unit, looked, header)
+    back = through if through >= 0 else header
+    if back not in (block.taken, block.next) or sum(source in (header, back) for source in block.before) != 1:
+        return None
+    if any(source > header and source != back for source in block.before):
+        return None
+    _, sem, width, mask, counter, other, _, imm, from_register = steps[-1].step
+    if back != block.taken:
+        sem = _INVERSE.get(sem, Sem.JSET)
+    at = steps[-1].before
+    step, counts = _counting(steps, counter)
+    written = any(one.written & BOTH[other] for one in steps) if from_register else False
+    if not step or written or (from_register and other == counter):
+        return None
+    constant = None if from_register else imm & mask
+    bound_low, bound_high, _ = at[other] if from_register else (constant or 0, constant or 0, 0)
+    if width > _WORD and (at[counter][1] > MASK32 or bound_high > MASK32):
+        return None
+    bound = other if from_register else None
+    if from_register and known(at, other, high=False) is not None:
+        bound, constant = None, bound_low & MASK32
+    extra = 1 if through >= 0 else 0
+    cost = segments[header][0].cost + extra
+    if sem is Sem.JNE and abs(step) == 1:
+        return Counted(header, through, counter, step, counts, bound, constant or 0, False, cost, extra)
+    if sem not in _BELOW or step < 1 or step & (step - 1):
+        return None
+    if sem in _SIGNED and max(at[counter][1], bound_high) >= 1 << 31:
+        return None
+    more = _BELOW[sem]
+    if min(bound_high, MASK32) + more + step > MASK32 or (more and bound is not None):
+        return None
+    return Counted(header, through, counter, step, counts, bound, (constant or 0) + more, True, cost, extra)
+
+
+def _way_back(unit: Unit, looked: Sequence[Sequence[Looked]], header: int) -> int:
+    """The block that does nothing but jump back to the header; -1 where there is none."""
+    block = unit.blocks[header]
+    for number in (block.taken, block.next):
+        jump = unit.blocks[number]
+        back = number > header and jump.end == GO and jump.next == header
+        if back and len(looked[number]) == 1 and jump.before == [header]:
+            return number
+    return -1
+
+
+def _simple(steps: Sequence[Looked]) -> bool:
+    """Whether nobody outside can look at the budget in the middle of them."""
+    for at in steps:
+        case, sem, width, *_ = at.step
+        if case in (CALL_HELPER, CALL_LOCAL) or (case == ALU and sem in _DIVISIONS and width > _WORD):
+            return False
+    return True
+
+
+def _counting(steps: Sequence[Looked], counter: int) -> tuple[int, int]:
+    """What is added to the counter in a round, and at which slot; 0 where it is not only that."""
+    found = [at for at in steps if at.written & BOTH[counter]]
+    if len(found) != 1:
+        return 0, 0
+    case, sem, _, _, _, _, _, imm, from_register = found[0].step
+    if case != ALU or from_register or sem not in (Sem.ADD, Sem.SUB):
+        return 0, 0
+    step = imm if sem is Sem.ADD else -imm
+    step &= MASK32
+    return (step - (1 << _WORD) if step >> (_WORD - 1) else step), found[0].pc
+
+
+class CountedWriter:
+    """Writes what such a loop does around its rounds; the register `limit` has where its counter will be."""
+
+    def __init__(self, operands: Operands, loop: Counted, limit: int, homes: Mapping[Half, Home]) -> None:
+        self.loop = loop
+        self._o = operands
+        self._asm = operands.asm
+        self._limit = limit
+        self._counter = homes[loop.counter, False].number
+        bound = None if loop.bound is None else homes.get((loop.bound, False))
+        self._bound = None if bound is None else bound.number
+        self.ahead = 1
+
+    @staticmethod
+    def possible(loop: Counted, homes: Mapping[Half, Home]) -> bool:
+        """Whether what it needs is in core registers."""
+        wanted = [loop.counter] if loop.bound is None else [loop.counter, loop.bound]
+        found = [homes.get((register, False)) for register in wanted]
+        return all(home is not None and not home.single for home in found)
+
+    def rounds(self) -> Rounds:
+        """How to find what was charged too much, at the step at hand."""
+        loop = self.loop
+        return Rounds(self._counter, self._limit, loop.step, loop.cost, loop.extra, self.ahead)
+
+    def begin(self) -> Cond:
+        """Charge for all rounds that the budget lasts for; the condition under which that is none at all."""
+        asm, loop = self._asm, self.loop
+        rounds, lasts, cost, _ = self._o.scratch
+        self._distance(rounds)
+        self._o.load(cost, loop.cost)
+        asm.emit(udiv(lasts, BUDGET, cost), compare(Compare.CMP, lasts, rounds))
+        asm.emit(if_then(Cond.LO), mov(rounds, lasts))
+        asm.emit(mls(BUDGET, rounds, cost, BUDGET))
+        shift = abs(loop.step).bit_length() - 1
+        op = Alu.ADD if loop.step > 0 else Alu.SUB
+        asm.emit(alu(op, self._limit, self._counter, rounds, Flags.ANY, Shift.LSL, shift))
+        asm.emit(compare(Compare.CMP, self._limit, self._counter))
+        return Cond.EQ
+
+    def _distance(self, rounds: int) -> None:
+        """How many rounds there will be; very many are as good as all."""
+        asm, loop = self._asm, self.loop
+        forward = loop.step > 0
+        self._subtract(rounds, forward=forward)
+        if not loop.below:
+            asm.emit(if_then(Cond.EQ), mvn_imm(rounds, 0))
+            return
+        asm.emit(if_then(Cond.LS), *load_constant(rounds, loop.step))
+        if loop.step > 1:
+            asm.emit(alu_imm(Alu.ADD, rounds, rounds, loop.step - 1))
+            asm.emit(shift_imm(Shift.LSR, rounds, rounds, loop.step.bit_length() - 1))
+
+    def _subtract(self, rounds: int, *, forward: bool) -> None:
+        """Bound - counter, or the other way round, with flags."""
+        op, counter = (Alu.RSB if forward else Alu.SUB), self._counter
+        if self._bound is not None:
+            self._asm.emit(alu(op, rounds, counter, self._bound, Flags.SET))
+            return
+        encoding = try_alu_imm(op, rounds, counter, self.loop.constant, Flags.SET)
+        if encoding is None:
+            held = self._o.value(self.loop.constant, rounds)
+            encoding = alu(op, rounds, counter, held, Flags.SET)
+        self._asm.emit(encoding)
+
+    def again(self) -> Cond:
+        """Whether another round was charged; the condition under which it was."""
+        self._asm.emit(compare(Compare.CMP, self._counter, self._limit))
+        return Cond.NE
+
+    def end(self) -> None:
+        """All rounds are over: the last one did not take the way back."""
+        if self.loop.extra:
+            self._asm.emit(alu_imm(Alu.ADD, BUDGET, BUDGET, self.loop.extra))
