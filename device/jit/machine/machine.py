@@ -194,7 +194,8 @@ class Machine:
         if get_ident() != self._thread or self.running or not self._open:
             self._own()
         self.mailbox[ENTRY] = entry | 1
-        given = bool(words) or again is not None  # else the words are zero, unless a run before was given some
+        # Without words they are zero, unless the run before was given some, or `again` may have written some.
+        given = bool(words) or again is not None
         if given or self._given:
             _ARGUMENTS.pack_into(self.bytes, _ARGUMENTS_PLACE, *words, *(0,) * (4 - len(words)))
             self._given = given
