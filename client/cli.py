@@ -36,6 +36,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "store": ("look", "Show or change a key-value store."),
     "board": ("board", "Show LEDs, display and readings, live; set what sensors feel."),
     "logs": ("logs", "Show the logs of devices, live with -f."),
+    "net": ("net", "Be a bad link in front of a device: loss, delay, duplicates."),
     "attack": ("attack", "Throw forged updates at your device, and see each refused."),
     "bench": ("bench", "Measure engines on this machine."),
     "demo": ("demo", "Start a testbed on this machine and show what it does."),
