@@ -46,6 +46,12 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 HIDDEN: Final = frozenset({"compile", "postprocessing", "pull", "execute"})
 """Verbs of µBPF's own tool, for its scripts; all in client/commands/original.py."""
 
+SHARED: Final = {
+    "deploy": frozenset({"--bpf-source-file"}),
+    "sign": frozenset({"--binary-name", "--coaproot-dir", "--host-network-interface", "--suit-storage-slot"}),
+}
+"""Verbs that both tools have, with options by which theirs is known."""
+
 
 class Verbs(click.Group):
     """The group of all verbs. Help texts are here, so that listing them imports nothing."""
@@ -63,6 +69,16 @@ class Verbs(click.Group):
         command = getattr(module, f"{cmd_name}_command")
         assert isinstance(command, click.Command)  # noqa: S101  # the table above names commands only
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that the words name; theirs where it is written with their options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        theirs = SHARED.get(name or "", frozenset())
+        if theirs & {word.partition("=")[0] for word in rest}:
+            command = getattr(import_module("client.commands.original"), f"{name}_command")
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb. Ctrl-C ends it with one line and its own code, also during imports."""
