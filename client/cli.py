@@ -36,6 +36,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "store": ("look", "Show or change a key-value store."),
     "board": ("board", "Show LEDs, display and readings, live; set what sensors feel."),
     "logs": ("logs", "Show the logs of devices, live with -f."),
+    "net": ("net", "Be a bad link in front of a device: loss, delay, duplicates."),
     "attack": ("attack", "Throw forged updates at your device, and see each refused."),
     "bench": ("bench", "Measure engines on this machine."),
     "demo": ("demo", "Start a testbed on this machine and show what it does."),
@@ -44,6 +45,12 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 
 HIDDEN: Final = frozenset({"compile", "postprocessing", "pull", "execute"})
 """Verbs of µBPF's own tool, for its scripts; all in client/commands/original.py."""
+
+SHARED: Final = {
+    "deploy": frozenset({"--bpf-source-file"}),
+    "sign": frozenset({"--binary-name", "--coaproot-dir", "--host-network-interface", "--suit-storage-slot"}),
+}
+"""Verbs that both tools have, with options by which theirs is known."""
 
 
 class Verbs(click.Group):
@@ -62,6 +69,16 @@ class Verbs(click.Group):
         command = getattr(module, f"{cmd_name}_command")
         assert isinstance(command, click.Command)  # noqa: S101  # the table above names commands only
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that the words name; theirs where it is written with their options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        theirs = SHARED.get(name or "", frozenset())
+        if theirs & {word.partition("=")[0] for word in rest}:
+            command = getattr(import_module("client.commands.original"), f"{name}_command")
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb. Ctrl-C ends it with one line and its own code, also during imports."""

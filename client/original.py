@@ -57,6 +57,23 @@ def package_words(
     return ["package", source, "--layout", LAYOUTS[layout], "--to", to], verify
 
 
+def sign_words(binary: str, slot: int, board: str | None) -> list[str]:
+    """`sign`: an image signed for all devices that there are, and on the file server with its manifest."""
+    return ["publish", binary, "--slot", str(slot), "-d", "all", *(["--board", board] if board else [])]
+
+
+def deploy_words(
+    source: str, slot: int, layout: str, board: str | None, helpers: str | None, point: str
+) -> list[str]:
+    """`deploy`: all of it, on the device that the rest of the words name.
+
+    A list that is checked before anything runs is what the program is granted; a later one is of requests.
+    """
+    words = ["deploy", source, "--slot", str(slot), "--layout", LAYOUTS[layout]]
+    words += ["--board", board] if board else []
+    return words + (["--helpers", helpers] if helpers and point in POINTS[:2] else [])
+
+
 def execute_words(
     address: str, interface: str, slot: int, model: str, helpers: str | None, *, jit: bool, fresh: bool
 ) -> list[str]:

@@ -40,10 +40,10 @@ class TimedMachine(Machine):
         self.seconds = 0.0
         self.rounds = 0
 
-    def run(self, entry: int, r0: int = 0, r1: int = 0, r2: int = 0, r3: int = 0, **rest: Any) -> Stop:
+    def run(self, entry: int, *words: int, **rest: Any) -> Stop:
         """See Machine."""
         start = thread_time()
-        stop = super().run(entry, r0, r1, r2, r3, **rest)
+        stop = super().run(entry, *words, **rest)
         self.seconds += max(thread_time() - start - self._clock_cost, _LEAST_S)
         self.rounds += 1
         return stop

@@ -1,17 +1,20 @@
-"""The verbs of µBPF's own tool, hidden: `compile`, `postprocessing`, `pull`, `execute`."""
+"""The verbs of µBPF's own tool, hidden: `compile`, `postprocessing`, `sign`, `pull`, `deploy`, `execute`.
+
+`sign` and `deploy` are theirs when they come with their options, and ours without.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from client import original
 from client.commands.options import framed, output_options, server_option, timeout_option, with_devices
 from client.ui import Ui
-from device.errors import ConfigError
+from device.errors import ConfigError, RemoteError
 
 if TYPE_CHECKING:
     from client.connection import Connection
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from device.api import UpdateStatus
 
 LAYOUT = click.Choice(list(original.LAYOUTS))
+PATIENT: Final = 5
+"""How often a busy device is asked: it takes one update a second from one address."""
 
 
 class Original(click.Command):
@@ -100,6 +105,55 @@ def postprocessing_command(
     say(words)
 
 
+@click.command("sign", cls=Original, hidden=True, epilog="Example: client sign --binary-name a.bin")
+@click.option("--binary-name", default="a.bin")
+@click.option("--suit-storage-slot", "-s", type=click.IntRange(0, 255), default=0)
+@click.option("--board-name")
+@click.option("--coaproot-dir")
+@click.option("--host-network-interface")
+def sign_command(binary_name: str, suit_storage_slot: int, board_name: str | None, **_unused: Any) -> None:
+    """As `publish`: what they put into a folder, the file server has."""
+    say(original.sign_words(binary_name, suit_storage_slot, board_name))
+
+
+@click.command("deploy", cls=Original, hidden=True, epilog="Example: client deploy --bpf-source-file a.c")
+@click.option("--bpf-source-file", required=True)
+@click.option("--out-dir")
+@click.option("--coaproot-dir")
+@click.option("--board-name")
+@click.option("--host-ipv6-addr")
+@click.option("--riot-network-interface")
+@click.option("--erase", is_flag=True)
+@click.option("--jit", "-j", is_flag=True)
+@options_of_verification
+@options_of_hosts
+def deploy_command(
+    bpf_source_file: str,
+    riot_ipv6_addr: str,
+    host_network_interface: str,
+    suit_storage_slot: int,
+    binary_layout: str,
+    board_name: str | None,
+    helper_indices: str | None,
+    helper_access_verification: str,
+    **_unused: Any,
+) -> None:
+    """As `deploy`."""
+    try:
+        device = original.device_words(riot_ipv6_addr, host_network_interface)
+    except ConfigError as error:
+        raise click.UsageError(error.detail) from error
+    words = original.deploy_words(
+        bpf_source_file,
+        suit_storage_slot,
+        binary_layout,
+        board_name,
+        helper_indices,
+        helper_access_verification,
+    )
+    say([*words, *device])
+
+
 @click.command("execute", cls=Original, hidden=True, epilog="Example: client execute --suit-storage-slot 1")
 @click.option("--execution-model", type=click.Choice(list(original.MODELS)), default="ShortLived")
 @click.option("-j", "jit", is_flag=True)
@@ -177,7 +231,14 @@ def pull_command(
 async def _pulled(device: Any, url: str) -> UpdateStatus:
     from client.pull import refusal
 
-    await device.trigger(url)
+    for attempt in range(PATIENT):
+        try:
+            await device.trigger(url)
+            break
+        except RemoteError as error:
+            if error.status != "5.03" or attempt + 1 == PATIENT:
+                raise
+            await asyncio.sleep(float(error.extra.get("retry_after_s") or 1))
     while True:
         status: UpdateStatus = await device.status()
         if status.state == "idle" and status.result is not None and status.url == url:

@@ -45,7 +45,7 @@ MAILBOX_WORDS: Final = PAGE // 4
 REQUEST: Final = 0
 """Word: what the SVC asks for; 0 is the dispatcher's own, the return of the entry."""
 ENTRY: Final = 3
-"""Word: the address to call, with the T bit; just before the arguments, so that one write does for all."""
+"""Word: the address to call, with the T bit."""
 ARGUMENTS: Final = 4
 """Four words: R0 to R3 at the entry."""
 RESULT: Final = 8

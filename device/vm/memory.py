@@ -180,8 +180,11 @@ class GuestMemory:
             if region.base <= address < region.end:
                 available = region.end - address
                 window = available if limit is None or limit > available else limit
-                offset = address - region.origin
-                length = _find_nul(region.data, offset, offset + window)
+                offset, data = address - region.origin, region.data
+                if isinstance(data, bytearray):
+                    length = data.find(0, offset, offset + window) - offset
+                else:
+                    length = _find_nul(data, offset, offset + window)
                 if length >= 0:
                     return length
                 if window < available:
@@ -236,8 +239,7 @@ _SCAN: Final = 4096
 def _find_nul(data: Buffer, start: int, end: int) -> int:
     """The distance from `start` to the first NUL before `end`, -1 when there is none."""
     if isinstance(data, bytearray):
-        found = data.find(0, start, end)
-        return found - start if found >= 0 else -1
+        return max(data.find(0, start, end) - start, -1)
     found = data[start : start + _SHORT].tobytes().find(0)
     if found < 0:
         for at in range(start + _SHORT, end, _SCAN):

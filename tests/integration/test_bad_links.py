@@ -17,12 +17,12 @@ from client.deploy import deploy
 from client.directory import Target
 from client.image import prepare
 from client.keys import load_signer
+from client.net import Link, Weather, link
 from client.release import Order, Publisher
 from device.node import NodeLimits
 from device.suit.refusals import Refusal
 from tests.device_bench import OBJECTS, device, eventually
 from tests.integration.update_site import keys
-from tests.link import Link, Weather, link
 from tests.peers import file_server
 
 DEADLINE_S = 45.0

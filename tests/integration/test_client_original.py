@@ -91,6 +91,28 @@ def test_their_way_from_a_source_to_a_result(live: LiveFleet, tmp_path: Path) ->
     assert job.stdout.startswith("job 1 of slot 0")
 
 
+def test_their_deploy_and_sign_with_their_options(live: LiveFleet, tmp_path: Path) -> None:
+    source = tmp_path / "hello.o"
+    source.write_bytes((OBJECTS / "hello.o").read_bytes())
+    live.add("otter")
+    deployed = live.client(
+        *("deploy", "--bpf-source-file", source, "--out-dir", "out", "--target", "rBPF", "--erase"),
+        *("--binary-layout", "ExtendedHeader", "--suit-storage-slot", "1", "--helper-indices", "1", "3"),
+        *("--helper-access-verification", "LoadTime", "--riot-network-interface", "6"),
+    )
+    assert deployed.exit_code == 0, deployed.output
+    slot = live.results("show", "--slot", "1")[0]["result"]
+    assert (slot["layout"], slot["capabilities"]["helpers"]) == ("extended", [1, 3])
+    image = tmp_path / "a.bin"
+    live.client("package", source, "--layout", "femto", "--to", image)
+    signed = live.client("sign", "--binary-name", image, "--coaproot-dir", "coaproot", "-s", "1")
+    assert signed.exit_code == 0, signed.output
+    pulled = live.client("pull", "--suit-manifest", "suit_manifest1.signed", "-s", "1")
+    assert pulled.exit_code == 0, pulled.output
+    assert live.results("show", "--slot", "1")[0]["result"]["layout"] == "femto"
+    assert live.client("deploy", "--bpf-source-file", source, "--riot-ipv6-addr", "riot").exit_code == 2
+
+
 def test_what_a_device_refuses_is_said(live: LiveFleet) -> None:
     live.add("otter")
     assert live.client("pull", "--suit-manifest", "nothing.signed").exit_code == 1

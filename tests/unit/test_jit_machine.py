@@ -40,6 +40,7 @@ from device.jit.encoder import (
 )
 from device.jit.errors import MachineError
 from device.jit.layout import (
+    ARGUMENTS,
     CODE_BASE,
     CODE_SIZE,
     DISPATCHER,
@@ -138,6 +139,23 @@ def test_calls(
     for _ in range(3):
         assert machine.run(installed.entry, *arguments).reason is Reason.RETURNED
         assert machine.results == results
+
+
+def test_words_that_are_not_given_are_zero(machine: Machine) -> None:
+    """Whatever the run before was given, or has asked for another round with."""
+    installed = machine.install(code(RETURN), CODE_BASE)
+
+    def again() -> bool:
+        machine.mailbox[ARGUMENTS] += 1
+        return machine.mailbox[ARGUMENTS] < 9
+
+    for words, results in (((1, 2, 3, 4), (1, 2, 3)), ((), (0, 0, 0)), ((7,), (7, 0, 0)), ((), (0, 0, 0))):
+        machine.run(installed.entry, *words)
+        assert machine.results == results
+        machine.run(installed.entry, again=again)
+        assert machine.results == (8, 0, 0)
+        machine.run(installed.entry)
+        assert machine.results == (0, 0, 0)
 
 
 def test_flags_inside_an_it_block(machine: Machine) -> None:

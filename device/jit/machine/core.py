@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from unicorn import arm_const as arm
@@ -56,8 +57,8 @@ class Core:
         handle = ctypes.c_void_p(self._uc._uch.value)  # noqa: SLF001
         start, stop = library.uc_emu_start, ctypes.PyDLL(path).uc_emu_stop
         begin = ctypes.c_uint64(DISPATCHER | 1)  # no `until`, no timeout, no count: None is a cheap zero
-        self.start: Callable[[], int] = lambda: start(handle, begin, None, None, None)
-        self.stop: Callable[[], int] = lambda: stop(handle)
+        self.start: Callable[[], int] = partial(start, handle, begin, None, None, None)
+        self.stop: Callable[[], int] = partial(stop, handle)
         self._callback = _CALLBACK(on_exception)
         hook, everywhere = ctypes.c_size_t(), (ctypes.c_uint64(1), ctypes.c_uint64(0))
         kind = ctypes.c_int(const.UC_HOOK_INTR)

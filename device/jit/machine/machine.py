@@ -38,6 +38,7 @@ from device.jit.buffers import SharedBuffer
 from device.jit.dispatcher import dispatcher
 from device.jit.errors import MachineError
 from device.jit.layout import (
+    ARGUMENTS,
     CODE_BASE,
     CODE_SIZE,
     DISPATCHER,
@@ -59,8 +60,8 @@ Service = Callable[[int], None]
 """What a request runs, given its number."""
 
 _SVC_SIZE: Final = 2
-_CALL: Final = Struct("=5I")
-_CALL_PLACE: Final = 4 * ENTRY
+_ARGUMENTS: Final = Struct("=4I")
+_ARGUMENTS_PLACE: Final = 4 * ARGUMENTS
 _RESULTS: Final = Struct("=3I")
 _RETURNED: Final = Struct("<QI")
 _RESULT_PLACE: Final = 4 * RESULT
@@ -109,6 +110,7 @@ class Machine:
         self._should_stop: Callable[[], bool] | None = None
         self._service: Service = no_service
         self.ticked = False
+        self._given = False
         self._again: Callable[[], bool] | None = None
         self._maps: dict[int, SharedBuffer] = {}
         self._pieces: dict[int, Installed] = {}
@@ -176,17 +178,13 @@ class Machine:
     def run(
         self,
         entry: int,
-        r0: int = 0,
-        r1: int = 0,
-        r2: int = 0,
-        r3: int = 0,
-        *,
+        *words: int,
         service: Service = no_service,
         should_stop: Callable[[], bool] | None = None,
         again: Callable[[], bool] | None = None,
         singles: int = 0,
     ) -> Stop:
-        """Call `entry` with four words, and tell how that ended.
+        """Call `entry` with up to four words, zero without, and tell how that ended.
 
         After a return `again` may ask for another round: it may read the results and change entry and
         arguments in the mailbox, and costs less than another run. `singles` VFP registers are told of behind
@@ -195,7 +193,12 @@ class Machine:
         """
         if get_ident() != self._thread or self.running or not self._open:
             self._own()
-        _CALL.pack_into(self.bytes, _CALL_PLACE, entry | 1, r0, r1, r2, r3)
+        self.mailbox[ENTRY] = entry | 1
+        # Without words they are zero, unless the run before was given some, or `again` may have written some.
+        given = bool(words) or again is not None
+        if given or self._given:
+            _ARGUMENTS.pack_into(self.bytes, _ARGUMENTS_PLACE, *words, *(0,) * (4 - len(words)))
+            self._given = given
         self._service, self._again, self._should_stop = service, again, should_stop
         self._singles = singles
         if should_stop is not None and should_stop():

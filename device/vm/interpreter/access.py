@@ -73,9 +73,8 @@ class Access:
     def __init__(self, lines: Lines, frame_size: int, stack_size: int, distrusted: Collection[int]) -> None:
         self._lines = lines
         self._frame_size = frame_size
-        self._bases = tuple(
-            STACK_TOP - stack_size if place == STACK_PLACE else start for place, start in enumerate(WINDOWS)
-        )
+        self._bases = [*WINDOWS]
+        self._bases[STACK_PLACE] = STACK_TOP - stack_size
         self._distrusted = distrusted
 
     def find(self, writer: Writer, base: Base, size: int, site: Site, *, write: bool) -> Bytes:

@@ -15,6 +15,10 @@ RUNS: Final = 3
 """Times that a case runs on one engine: an engine may change its tier between them."""
 
 
+LONGEST: Final = 2400
+"""Bytes of a text up to which it is made smaller: of longer ones each attempt takes a second."""
+
+
 def again(name: str, make: Factory, case: Case) -> Difference | None:
     """The case on an engine that has seen no other."""
     engine = make()
@@ -43,6 +47,8 @@ def describe_small(difference: Difference, factories: Mapping[str, Factory]) -> 
     make = factories.get(difference.engine)
     if make is None:
         return listing.report(difference)
+    if len(difference.case.text) > LONGEST:
+        return "; too long to be made small\n" + listing.report(difference)
     small = smallest(difference, make)
     if small is None:
         head = "; only after the cases before it: run all from the first on, in one process\n"
