@@ -98,8 +98,8 @@ class Takeover:
             site = self._compiled.calls[(word(stack) & ~1) - self._base]
             stack += _WORD
             halves: dict[Half, int] = dict(site.constants)
-            for half in site.saved:
-                halves[half] = word(stack)
+            for sharing in site.saved:
+                halves |= dict.fromkeys(sharing, word(stack))
                 stack += _WORD
             frames.append((site.pc, [_joined(halves, register) for register in range(6, FRAME_POINTER)]))
             outermost = site.outermost

@@ -33,7 +33,7 @@ from device.jit.encoder import (
 )
 from device.jit.fixups import Label
 from device.jit.layout import FREE, MAILBOX, REQUEST
-from device.jit.lowering.looked import FRAME, Half, Homes, known
+from device.jit.lowering.looked import FRAME, Half, Home, Homes, known
 from device.jit.lowering.operands import Operands
 from device.jit.lowering.webs import BUDGET, RESULTS
 from device.vm.analysis.liveness import HIGH, LOW
@@ -81,14 +81,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class CallSite:
-    """A local call: where the caller goes on, and what it saved, from the stack's top on.
+    """A local call: where the caller goes on, and the halves in each word saved, the stack's top first.
 
     `constants` are the halves that are live behind the call and were known instead. Nobody called an
     `outermost` caller but the dispatcher.
     """
 
     pc: int
-    saved: Sequence[Half]
+    saved: Sequence[Sequence[Half]]
     constants: Mapping[Half, int]
     outermost: bool
 
@@ -211,7 +211,8 @@ class CallWriter:
         asm.call(callee.label)
         asm.here(name)
         self._take_back(layout)
-        return CallSite(o.at.pc + 1, layout, constants, self._outermost)
+        words = [halves for _, halves in layout]
+        return CallSite(o.at.pc + 1, words, constants, self._outermost)
 
     def _check_depth(self, exit_: Callable[[], Label]) -> bool:
         """Leave where there is no frame below ours; False when that is certain."""
@@ -249,16 +250,19 @@ class CallWriter:
             saved.append(FRAME)
         return constants, saved
 
-    def _save(self, saved: Sequence[Half]) -> list[Half]:
-        """Push them; what was pushed from the stack's top on."""
+    def _save(self, saved: Sequence[Half]) -> list[tuple[Home, list[Half]]]:
+        """Push them; which home each word was in from the stack's top on, and the halves that share it."""
         homes, asm = self._o.at.homes_behind, self._asm
-        singles = [half for half in saved if homes[half].single]
-        cores = sorted((half for half in saved if not homes[half].single), key=lambda h: homes[h].number)
-        for half in singles:
-            asm.emit(from_single(R.R12, homes[half].number), push([R.R12]))
+        sharing: dict[Home, list[Half]] = {}
+        for half in saved:
+            sharing.setdefault(homes[half], []).append(half)
+        singles = [home for home in sharing if home.single]
+        cores = sorted((home for home in sharing if not home.single), key=lambda home: home.number)
+        for home in singles:
+            asm.emit(from_single(R.R12, home.number), push([R.R12]))
         if cores:
-            asm.emit(push([homes[half].number for half in cores]))
-        return [*cores, *reversed(singles)]
+            asm.emit(push([home.number for home in cores]))
+        return [(home, sharing[home]) for home in (*cores, *reversed(singles))]
 
     def _pass(self, passed: Sequence[Half]) -> None:
         """Bring the halves to where the callee wants them; r10 is the callee's."""
@@ -287,11 +291,11 @@ class CallWriter:
             if register == FRAME_POINTER:
                 asm.emit(alu_imm(Alu.SUB, target, target, self._frame_size))
 
-    def _take_back(self, layout: Sequence[Half]) -> None:
+    def _take_back(self, layout: Sequence[tuple[Home, Sequence[Half]]]) -> None:
         """Pop what was saved, and take r0 from R0 and R1, other registers from their words."""
         o, asm, homes = self._o, self._asm, self._o.at.homes_behind
         results = [half for half in RESULTS if half in homes]
-        cores = [homes[half].number for half in layout if not homes[half].single]
+        cores = [home.number for home, _ in layout if not home.single]
         waiting: dict[int, int] = {}
         for half, spare in zip(RESULTS, _SPARE, strict=False):
             if half in results and RESULTS[half] in cores:
@@ -299,9 +303,9 @@ class CallWriter:
                 waiting[spare] = RESULTS[half]
         if cores:
             asm.emit(pop(cores))
-        for half in layout:
-            if homes[half].single:
-                asm.emit(pop([R.R11]), to_single(homes[half].number, R.R11))
+        for home, _ in layout:
+            if home.single:
+                asm.emit(pop([R.R11]), to_single(home.number, R.R11))
         held = {register: spare for spare, register in waiting.items()}
         moves: dict[int, int] = {}
         holder: int
