@@ -25,7 +25,7 @@ from device.vm.interpreter.closures import Closures
 from device.vm.interpreter.engine import InterpreterEngine
 from device.vm.interpreter.entrance import Entrance
 from device.vm.interpreter.execution import at_entry
-from device.vm.interpreter.machine import Machine
+from device.vm.interpreter.machine import Machine, places_of
 from device.vm.interpreter.prepared import Enterable, Prepared
 from device.vm.memory import STACK_TOP, WINDOWS, GuestMemory, window_of
 from device.vm.program import Outcome, Program, Run
@@ -142,7 +142,7 @@ class JitEngine(InterpreterEngine):
     ) -> Outcome:
         """The unit has stopped somewhere: both tiers go on."""
         left = entrance.native.left(processor, stop, run, STACK_TOP)
-        machine = Machine(run)
+        machine = Machine(run, entrance.places)
         machine.rest = run.budget - share
         if self._session is not None:
             return self.resumed(entrance, machine, left)
@@ -156,7 +156,10 @@ class JitEngine(InterpreterEngine):
         if not isinstance(unit, Unit):
             raise JitError(f"{unit} is not compiled code")
         registers = tuple(at_entry(run))
-        return NativeEntrance(program, prepared, version, unit, registers, (), unit, packed(registers))
+        places = places_of(run.memory)
+        return NativeEntrance(
+            program, prepared, version, unit, registers, (), places, unit, packed(registers)
+        )
 
     def session(self, claim: Claim) -> Session:
         """Have the calling thread use the machine of a claim."""

@@ -14,7 +14,7 @@ from device.vm.faults import GuestFault
 from device.vm.interpreter.closures import Closures
 from device.vm.interpreter.entrance import LARGEST_BUDGET, Entrance, Entrances
 from device.vm.interpreter.execution import Execution, at_entry
-from device.vm.interpreter.machine import SHARE, Left, Machine
+from device.vm.interpreter.machine import SHARE, Left, Machine, places_of
 from device.vm.interpreter.prepared import Enterable, Prepared, Translating
 from device.vm.interpreter.translation import Translation
 from device.vm.memory import STACK_TOP
@@ -73,7 +73,7 @@ class InterpreterEngine:
 
     def enter(self, entrance: Entrance, run: Run) -> Outcome:
         """A run like one before."""
-        machine = Machine(run)
+        machine = Machine(run, entrance.places)
         share = min(run.budget, self.share)
         machine.rest = run.budget - share
         machine.stack.reset()
@@ -97,7 +97,7 @@ class InterpreterEngine:
         """The entrance of such runs."""
         registers = tuple(at_entry(run))
         arguments = tuple(registers[register] for register in unit.parameters)
-        return Entrance(program, prepared, version, unit, registers, arguments)
+        return Entrance(program, prepared, version, unit, registers, arguments, places_of(run.memory))
 
     def prepared(self, program: Program, run: Run) -> Prepared:
         """What the engine keeps of a program."""
