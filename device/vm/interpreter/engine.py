@@ -56,9 +56,9 @@ class InterpreterEngine:
             return self.begin(program, run)
         try:
             run.control.check()
-        except GuestFault as stopped:
-            return Outcome(None, program.locate(stopped.record(program.entry, entrance.registers)), 0)
-        return self.enter(entrance, run)
+            return self.enter(entrance, run)
+        except GuestFault as fault:
+            return Outcome(None, program.locate(fault.record(program.entry, entrance.registers)), 0)
 
     def begin(self, program: Program, run: Run) -> Outcome:
         """A run of which nothing is known."""
@@ -128,6 +128,7 @@ class InterpreterEngine:
         """Keep no longer what is kept under a key. The lock is the caller's."""
         dropped = self._programs.pop(key)
         dropped.drop()
+        self._entrances.forget(dropped)
         self._held -= dropped.closures.slots
 
     def key(self, program: Program, run: Run) -> Hashable:

@@ -55,3 +55,9 @@ class Entrances:
         if len(self._entrances) >= ENTRANCES:
             self._entrances.clear()
         self._entrances[id(entrance.program), run.memory.shape, run.r1, run.r2] = entrance
+
+    def forget(self, prepared: Prepared) -> None:
+        """Keep nothing of what an engine keeps no longer. Other threads may add entrances meanwhile."""
+        for key, entrance in list(self._entrances.items()):
+            if entrance.prepared is prepared:
+                self._entrances.pop(key, None)
