@@ -16,6 +16,7 @@ from device.jit.errors import JitError, MachineError
 from device.jit.lowering.memory import Place
 from device.jit.machines import Claim, Machines
 from device.jit.processor import Processor
+from device.jit.session import Session
 from device.jit.stop import RETURNED, Stop
 from device.jit.translation import NativeTranslation
 from device.jit.unit import Unit, packed
@@ -38,28 +39,6 @@ CACHED_CODE: Final = 1 << 20
 
 CACHED_PROGRAMS: Final = 4096
 """Programs of which it keeps code, once for each shape of memory: there is more to code than its bytes."""
-
-
-class Session:
-    """What happens on a thread while it has a machine: what was compiled, and how long that took.
-
-    It begins and ends as a context.
-    """
-
-    __slots__ = ("_thread", "compile_us", "compiles", "processor")
-
-    def __init__(self, thread: local, processor: Callable[[], Processor]) -> None:
-        self.processor = processor
-        self.compiles = 0
-        self.compile_us = 0
-        self._thread = thread
-
-    def __enter__(self) -> Session:
-        self._thread.session = self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.session = None
 
 
 @dataclass(frozen=True, slots=True)
