@@ -60,7 +60,7 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) --rate $(RATE)
 
 # The same layer by layer: every opcode, operand form, aliasing and corner value; sequences; loops and calls; the
-# ends of regions; large code; every budget. All there is, more than a million programs (about two hours of one
+# ends of regions; large code; every budget. All there is, a million and a half programs (some 90 minutes of a quiet
 # core), or so many of them: make layers PROGRAMS=100000 PROCESSES=2
 PROGRAMS := 0
 PROCESSES := 1

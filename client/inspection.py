@@ -19,10 +19,11 @@ from device.suit import wire
 from device.suit.cose import PublicKey, key_type, verifies
 from device.suit.envelope import Envelope, VerifiedManifest, read
 from device.suit.identity import VENDOR_ID, Identity, class_id
-from device.suit.keys import SUFFIX, load_public
+from device.suit.keys import load_public
 from device.suit.plan import DeviceState, ImageOperation, Plan, plan
 from device.suit.refusals import Refusal, refuse
 from device.suit.sequences import SequenceReader, Step
+from device.suit.trust import SUFFIX
 from device.suit.values import map_of, wrapped_digest
 from device.suit.wire import Command
 

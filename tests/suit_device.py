@@ -17,7 +17,7 @@ from device.storage.stores import MemoryStore
 from device.suit.cose import PublicKey
 from device.suit.identity import Identity
 from device.suit.install import Installer, Progress, UpdateLimits
-from device.suit.keys import TrustedKey, TrustStore
+from device.suit.trust import TrustedKey, TrustStore
 from tests.suit_manifests import BOARD, HOST, KEY, MANIFEST_URL, Image
 
 

@@ -16,6 +16,7 @@ from device.jit.errors import JitError, MachineError
 from device.jit.lowering.memory import Place
 from device.jit.machines import Claim, Machines
 from device.jit.processor import Processor
+from device.jit.session import Session
 from device.jit.stop import RETURNED, Stop
 from device.jit.translation import NativeTranslation
 from device.jit.unit import Unit, packed
@@ -25,7 +26,7 @@ from device.vm.interpreter.closures import Closures
 from device.vm.interpreter.engine import InterpreterEngine
 from device.vm.interpreter.entrance import Entrance
 from device.vm.interpreter.execution import at_entry
-from device.vm.interpreter.machine import Machine
+from device.vm.interpreter.machine import Machine, places_of
 from device.vm.interpreter.prepared import Enterable, Prepared
 from device.vm.memory import STACK_TOP, WINDOWS, GuestMemory, window_of
 from device.vm.program import Outcome, Program, Run
@@ -38,28 +39,6 @@ CACHED_CODE: Final = 1 << 20
 
 CACHED_PROGRAMS: Final = 4096
 """Programs of which it keeps code, once for each shape of memory: there is more to code than its bytes."""
-
-
-class Session:
-    """What happens on a thread while it has a machine: what was compiled, and how long that took.
-
-    It begins and ends as a context.
-    """
-
-    __slots__ = ("_thread", "compile_us", "compiles", "processor")
-
-    def __init__(self, thread: local, processor: Callable[[], Processor]) -> None:
-        self.processor = processor
-        self.compiles = 0
-        self.compile_us = 0
-        self._thread = thread
-
-    def __enter__(self) -> Session:
-        self._thread.session = self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.session = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +121,7 @@ class JitEngine(InterpreterEngine):
     ) -> Outcome:
         """The unit has stopped somewhere: both tiers go on."""
         left = entrance.native.left(processor, stop, run, STACK_TOP)
-        machine = Machine(run)
+        machine = Machine(run, entrance.places)
         machine.rest = run.budget - share
         if self._session is not None:
             return self.resumed(entrance, machine, left)
@@ -156,7 +135,10 @@ class JitEngine(InterpreterEngine):
         if not isinstance(unit, Unit):
             raise JitError(f"{unit} is not compiled code")
         registers = tuple(at_entry(run))
-        return NativeEntrance(program, prepared, version, unit, registers, (), unit, packed(registers))
+        places = places_of(run.memory)
+        return NativeEntrance(
+            program, prepared, version, unit, registers, (), places, unit, packed(registers)
+        )
 
     def session(self, claim: Claim) -> Session:
         """Have the calling thread use the machine of a claim."""

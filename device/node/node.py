@@ -27,7 +27,7 @@ from device.storage.stores import MemoryStore
 from device.suit import uri
 from device.suit.identity import Identity
 from device.suit.install import Installer, UpdateLimits
-from device.suit.keys import TrustStore
+from device.suit.trust import TrustStore
 from device.transport import Authority, CoapContext, download, parse_url, server_context
 from device.transport.sockets import ANY
 from device.vm.ports import SleepingClock

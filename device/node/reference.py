@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from aiocoap import Code
 
 from device import api
+from device.api import board, hooks, problem, runs, slots, state
 from device.execution import ShortRunPool
 from device.node.config import LIMIT_HELP, NodeConfig
 from device.node.node import Node
@@ -55,6 +56,7 @@ _TYPES: Final = {
     Any: "anything",
 }
 _ON_THE_WIRE: Final[Mapping[tuple[type[api.Message], str], str]] = {(api.SaulInfo, "kind"): "class"}
+_PARTS: Final = (slots, runs, hooks, state, board, problem)
 _NUMBER: Final = re.compile(r"/\d+(?=/|$)")
 
 
@@ -78,9 +80,13 @@ async def resources() -> list[tuple[str, type[BoundedResource], int]]:
 
 
 def messages() -> list[type[api.Message]]:
-    """The classes of device/api.py, in their order, but one whose map is an ExecRequest's with `slot`."""
-    found = [kind for kind in vars(api).values() if inspect.isclass(kind) and issubclass(kind, api.Message)]
-    return [kind for kind in found if kind not in (api.Message, api.JobRequest)]
+    """The classes of device/api/, in their order, but one whose map is an ExecRequest's with `slot`."""
+    found = [kind for part in _PARTS for kind in vars(part).values() if _is_message(kind, part.__name__)]
+    return [kind for kind in found if kind is not api.JobRequest]
+
+
+def _is_message(kind: Any, module: str) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, api.Message) and kind.__module__ == module
 
 
 def reference(listed: Sequence[tuple[str, type[BoundedResource], int]]) -> str:
@@ -108,7 +114,7 @@ def _rows(listed: Sequence[tuple[str, type[BoundedResource], int]]) -> Iterator[
 
 
 def _messages() -> Iterator[str]:
-    yield "\n## Messages\n\nThe maps of requests and answers (`device/api.py`)."
+    yield "\n## Messages\n\nThe maps of requests and answers (`device/api/`)."
     yield "A request has to have the fields without default. POST /jobs takes an ExecRequest with a `slot`;"
     yield "without `timeout_ms` a job may take any time.\n"
     for kind in messages():

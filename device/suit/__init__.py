@@ -3,7 +3,8 @@
 envelope ──verify──▶ manifest ──plan──▶ operations ──install──▶ slots and sequence number
 
 wire                 the two formats as tables: which integer means what
-keys, identity       who may sign, and what; whom an update is for
+keys, trust          who may sign, and what
+identity             whom an update is for
 cbor, values         strict decoding, and the types of the grammar
 cose, envelope       signatures, before anything of a manifest is looked at
 sequences            every command read and checked, also what is not going to be run

@@ -21,10 +21,10 @@ from device.suit.fetching import Fetch, Fetcher
 from device.suit.host import Conditions, ProgramHost, UpdateLimits
 from device.suit.identity import Identity
 from device.suit.images import bring, prepare
-from device.suit.keys import TrustStore
 from device.suit.plan import DeviceState, ImageOperation, Plan, plan
 from device.suit.progress import Progress
 from device.suit.refusals import Refusal, refuse
+from device.suit.trust import TrustStore
 
 __all__ = ["Conditions", "Installer", "ProgramHost", "Progress", "UpdateLimits"]
 

@@ -155,7 +155,7 @@ CHAINS = [
 async def test_chain(bench: Bench, policy: str, result: int, noted: int, trigger: str) -> None:
     for slot, program in enumerate((noting(1, 0), noting(2, result), noting(3, 0))):
         await bench.install(slot, program)
-    how = {"index": 1} if trigger == "saul" else {"period_ms": 600}
+    how = {"index": 1} if trigger == "saul" else {"period_ms": 1000}
     for slot in range(3):
         await made(bench, slot, trigger, **how, policy=policy if slot == 1 else "continue")
     if trigger == "saul":

@@ -22,8 +22,8 @@ from device.storage.stores import MemoryStore
 from device.suit import build
 from device.suit.identity import Identity
 from device.suit.install import Installer, UpdateLimits
-from device.suit.keys import TrustedKey, TrustStore
 from device.suit.refusals import Refusal
+from device.suit.trust import TrustedKey, TrustStore
 from tests.device_bench import OBJECTS, SEVEN, SUM, example
 from tests.property.fuzzing import SEED
 from tests.property.hostile_cbor import encoded, mutate_bytes, mutate_value, sloppy

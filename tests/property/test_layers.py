@@ -64,15 +64,27 @@ def test_every_layer_has_its_slice() -> None:
     assert sum(layer.size for layer in LAYERS.values()) > 1_000_000
 
 
-@pytest.mark.parametrize("name", SLICE)
-def test_engines_agree(name: str) -> None:
+def agree(name: str, programs: int) -> None:
+    """So many of a layer's programs, on all engines."""
     layer, engines, count = LAYERS[name], factories(), Count()
     runner = Runner(engines)
-    for number, trial in trials(layer, SLICE[name]):
+    for number, trial in trials(layer, programs):
         difference = runner.check(layer, trial, count)
         assert difference is None, f"\n; layer {name}, trial {number}\n" + describe_small(difference, engines)
     assert count.refused == 0
-    assert count.programs == SLICE[name]
+    assert count.programs == min(programs, layer.size)
+
+
+@pytest.mark.parametrize("name", SLICE)
+def test_engines_agree(name: str) -> None:
+    agree(name, SLICE[name])
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", SLICE)
+def test_engines_agree_at_length(name: str) -> None:
+    agree(name, 20 * SLICE[name])
 
 
 @pytest.mark.parametrize("wrong", WRONG)

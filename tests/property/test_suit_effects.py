@@ -23,7 +23,7 @@ from device.execution import ShortRunPool
 from device.storage.disk import RealDisk
 from device.storage.slots import SlotTable
 from device.storage.state import StateDirectory
-from device.suit import keys, wire
+from device.suit import keys, trust, wire
 from device.suit.capabilities import Capabilities
 from device.suit.install import Progress
 from device.suit.wire import Command, Member
@@ -542,7 +542,7 @@ def test_p19_keys_of_small_order(tmp_path: Path, raw: bytes, top: int) -> None:
     )
     (tmp_path / "k.pem.pub").write_bytes(pem)
     with pytest.raises(ConfigError, match="small order"):
-        keys.TrustStore.load(tmp_path)
+        trust.TrustStore.load(tmp_path)
 
 
 @pytest.mark.parametrize("passphrase", [None, b"secret"], ids=["plain", "encrypted"])
@@ -558,7 +558,7 @@ def test_p19_private_keys_stay_with_their_owner(
     trusted.mkdir()
     shutil.copy(path, trusted / "innocent.txt")
     with pytest.raises(ConfigError, match="private key"):
-        keys.TrustStore.load(trusted)
+        trust.TrustStore.load(trusted)
 
 
 @FORMATS
@@ -566,7 +566,7 @@ async def test_p19_a_key_that_is_removed_while_its_update_is_fetched(form: Forma
     async with device() as d:
 
         def served() -> bytes:
-            d.trusted = keys.TrustStore((keys.TrustedKey("new", OTHER.public_key()),))
+            d.trusted = trust.TrustStore((trust.TrustedKey("new", OTHER.public_key()),))
             return SEVEN
 
         d.files |= {MANIFEST_URL: form.update(), Image().url: served}
@@ -586,7 +586,7 @@ async def test_p19_a_key_that_is_removed_while_runs_are_given_time_to_end(form: 
         await eventually(lambda: d.executor.slot_info(2).state == "running")
         update = asyncio.create_task(d.refused(form.update(number=9), Image(), fetched=True))
         await eventually(lambda: d.executor._slots.at(2).closed)
-        d.trusted = keys.TrustStore()
+        d.trusted = trust.TrustStore()
         assert await update == "BAD_SIGNATURE"
         await asyncio.gather(running, return_exceptions=True)
 
@@ -599,9 +599,9 @@ async def test_p19_rotation(form: Format) -> None:
         for number, signers in ((7, [KEY]), (8, [KEY, OTHER]), (9, [OTHER])):
             envelope = form.sign(form.manifest(number=number), signers)
             assert (await d.update(envelope, Image())).result == "OK"
-        d.trusted = keys.TrustStore((keys.TrustedKey("new", OTHER.public_key()),))
+        d.trusted = trust.TrustStore((trust.TrustedKey("new", OTHER.public_key()),))
         assert await d.refused(before, Image()) == "BAD_SIGNATURE"
         assert await d.refused(form.sign(form.manifest(number=11), [KEY]), Image()) == "BAD_SIGNATURE"
         assert (await d.update(form.sign(form.manifest(number=11), [KEY, OTHER]), Image())).result == "OK"
-        d.trusted = keys.TrustStore()
+        d.trusted = trust.TrustStore()
         assert await d.refused(form.sign(form.manifest(number=12), [OTHER]), Image()) == "BAD_SIGNATURE"

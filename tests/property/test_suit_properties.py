@@ -22,8 +22,8 @@ from device.storage.state import StateDirectory
 from device.suit import cbor, cose, wire
 from device.suit.envelope import verify
 from device.suit.install import Conditions
-from device.suit.keys import TrustedKey
 from device.suit.refusals import Refusal
+from device.suit.trust import TrustedKey
 from device.suit.wire import Command, Member
 from tests.property.hostile_cbor import mutate_bytes
 from tests.suit_device import device

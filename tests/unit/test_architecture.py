@@ -21,7 +21,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "device.storage": ("device.errors", "device.storage"),
     "device.peripherals": ("device.errors", "device.peripherals"),
     "device.suit": ("device.errors", "device.storage", "device.suit"),
-    "device.api": ("device.errors", "device.vm", "device.suit"),
+    "device.api": ("device.errors", "device.vm", "device.suit", "device.api"),
     "device.transport": ("device.errors", "device.api", "device.transport"),
     "device.resource": ("device.errors", "device.api", "device.transport", "device.resource"),
     "device.log": ("device",),

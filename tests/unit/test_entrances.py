@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from functools import partial
 from time import monotonic
+from weakref import ref
 
 import pytest
 
@@ -152,6 +154,16 @@ def test_code_that_was_dropped_is_not_entered() -> None:
     assert engine.figures(linked).units == 0
     assert run(engine, linked, b"")[0] == run(SwitchEngine(), linked, b"")[0]
     assert engine.figures(linked).units == 1
+
+
+def test_nothing_is_kept_of_code_that_was_dropped() -> None:
+    engine, linked = JitEngine(), program(SOURCES["loop"])
+    for _ in range(3):
+        run(engine, linked, b"")
+    [kept] = [ref(prepared) for prepared in engine._programs.values()]
+    engine.discard(linked)
+    gc.collect()
+    assert kept() is None
 
 
 def test_a_helper_of_any_kind_may_fault() -> None:

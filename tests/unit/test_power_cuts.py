@@ -29,7 +29,7 @@ from device.storage.stores import MemoryStore
 from device.suit import build
 from device.suit.identity import Identity
 from device.suit.install import Installer, Progress, UpdateLimits
-from device.suit.keys import TrustedKey, TrustStore
+from device.suit.trust import TrustedKey, TrustStore
 from tests.device_bench import SUM, example
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

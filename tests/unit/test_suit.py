@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.errors import ConfigError, MalformedRequest, SuitError
-from device.suit import build, cbor, envelope, keys, uri, wire
+from device.suit import build, cbor, envelope, keys, trust, uri, wire
 from device.suit.identity import VENDOR_ID, Identity, class_id, uuid_text
 from device.suit.plan import DeviceState, plan
 
@@ -496,38 +496,38 @@ class TestKeys:
         shutil.copy(tmp_path.parent / f"{tmp_path.name}.pem.pub", tmp_path / "k.pem.pub")
         if text is not None:
             (tmp_path / "k.slots").write_text(text)
-        store, problems = keys.TrustStore.read(tmp_path)
+        store, problems = trust.TrustStore.read(tmp_path)
         assert [problem.code for problem in problems] == ([code] if code else [])
         assert [key.slots for key in store.trusted] == ([] if code else [slots])
 
     def test_slots_of_no_key(self, tmp_path: Path) -> None:
         (tmp_path / "kk.slots").write_text("0")
         with pytest.raises(ConfigError, match="has no key"):
-            keys.TrustStore.load(tmp_path)
+            trust.TrustStore.load(tmp_path)
 
     def test_what_one_of_the_signers_may_they_may(self) -> None:
-        narrow = keys.TrustedKey("narrow", KEY.public_key(), frozenset({0, 2}))
-        other = keys.TrustedKey("other", OTHER.public_key(), frozenset({1}))
-        store = keys.TrustStore((narrow, other))
+        narrow = trust.TrustedKey("narrow", KEY.public_key(), frozenset({0, 2}))
+        other = trust.TrustedKey("other", OTHER.public_key(), frozenset({1}))
+        store = trust.TrustStore((narrow, other))
         assert store.writable([KEY.public_key()]) == frozenset({0, 2})
         assert store.writable(store.keys) == frozenset({0, 1, 2})
         assert store.writable([]) == frozenset()
         assert store.describe() == "narrow (slots 0 2), other (slots 1)"
-        everything = keys.TrustStore((narrow, keys.TrustedKey("other", OTHER.public_key())))
+        everything = trust.TrustStore((narrow, trust.TrustedKey("other", OTHER.public_key())))
         assert everything.writable(everything.keys) is None
 
     def test_store(self, tmp_path: Path) -> None:
         trusted = tmp_path / "trusted"
-        assert keys.TrustStore.load(trusted).keys == ()
+        assert trust.TrustStore.load(trusted).keys == ()
         trusted.mkdir()
         for index in range(4):
             keys.generate(tmp_path / f"k{index}.pem")
             (tmp_path / f"k{index}.pem.pub").rename(trusted / f"k{index}.pem.pub")
-        assert keys.TrustStore.load(trusted).names == ("k0", "k1", "k2", "k3")
+        assert trust.TrustStore.load(trusted).names == ("k0", "k1", "k2", "k3")
         keys.generate(tmp_path / "k4.pem")
         (tmp_path / "k4.pem.pub").rename(trusted / "k4.pem.pub")
         with pytest.raises(ConfigError, match="at most 4"):
-            keys.TrustStore.load(trusted)
+            trust.TrustStore.load(trusted)
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
@@ -543,41 +543,41 @@ class TestKeys:
     @pytest.mark.parametrize("name", RELOADS)
     def test_what_is_trusted_of_a_changed_folder(self, folder: Path, name: str) -> None:
         change, names, problem = RELOADS[name]
-        before = keys.TrustStore.load(folder)
+        before = trust.TrustStore.load(folder)
         change(folder)
-        store, problems = keys.TrustStore.read(folder, before)
+        store, problems = trust.TrustStore.read(folder, before)
         assert store.names == names
         assert [problem in error.detail for error in problems] == ([True] if problem else [])
         if problem:
             with pytest.raises(ConfigError, match=problem):
-                keys.TrustStore.load(folder)
+                trust.TrustStore.load(folder)
 
     def test_removed_and_broken_at_once(self, folder: Path) -> None:
-        before = keys.TrustStore.load(folder)
+        before = trust.TrustStore.load(folder)
         (folder / "a.pem.pub").unlink()
         (folder / "c.pem.pub").write_text("half a copy")
-        assert keys.TrustStore.read(folder, before)[0].names == ("b",)
+        assert trust.TrustStore.read(folder, before)[0].names == ("b",)
 
     def test_of_too_many_the_known_ones_stay(self, folder: Path) -> None:
-        before = keys.TrustStore.load(folder)
+        before = trust.TrustStore.load(folder)
         for index in range(4):
             keys.generate(folder.parent / f"0{index}.pem")
             (folder.parent / f"0{index}.pem.pub").rename(folder / f"0{index}.pem.pub")
-        store, (problem,) = keys.TrustStore.read(folder, before)
+        store, (problem,) = trust.TrustStore.read(folder, before)
         assert store.names == ("00", "01", "a", "b")
         assert "6 keys" in problem.detail
 
     def test_another_key_of_the_same_name(self, folder: Path) -> None:
-        before = keys.TrustStore.load(folder)
+        before = trust.TrustStore.load(folder)
         (folder / "a.pem.pub").write_bytes((folder.parent / "c.pem.pub").read_bytes())
-        store, problems = keys.TrustStore.read(folder, before)
+        store, problems = trust.TrustStore.read(folder, before)
         assert (store.names, problems) == (("a", "b"), [])
         assert store.keys[0] == keys.load_public(folder.parent / "c.pem.pub") != before.keys[0]
 
     def test_a_private_key_among_the_trusted_is_refused(self, tmp_path: Path) -> None:
         keys.generate(tmp_path / "k.pem")
         with pytest.raises(ConfigError, match="private key"):
-            keys.TrustStore.load(tmp_path)
+            trust.TrustStore.load(tmp_path)
 
     @pytest.mark.parametrize("raw", ["00" * 32, "01" + "00" * 31, "01" + "00" * 30 + "80"])
     def test_small_order(self, raw: str) -> None:

@@ -27,8 +27,8 @@ from device.storage.slots import Contents, SlotTable, StoredImage
 from device.suit import build
 from device.suit.identity import Identity
 from device.suit.install import Installer, Progress, UpdateLimits
-from device.suit.keys import TrustedKey, TrustStore
 from device.suit.refusals import Refusal, refuse
+from device.suit.trust import TrustedKey, TrustStore
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
 
 from device.errors import ConfigError
-from device.suit import keys
+from device.suit import keys, trust
 
 
 def test_a_public_half_in_the_way_leaves_no_private_one(tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ def test_what_is_no_key(tmp_path: Path, load: object, content: bytes) -> None:
 
 def test_a_file_in_the_place_of_the_trust_store(tmp_path: Path) -> None:
     (tmp_path / "trusted").write_text("")
-    store, problems = keys.TrustStore.read(tmp_path / "trusted")
+    store, problems = trust.TrustStore.read(tmp_path / "trusted")
     assert (store.names, len(problems)) == ((), 1)
     with pytest.raises(ConfigError, match="cannot read"):
-        keys.TrustStore.load(tmp_path / "trusted")
+        trust.TrustStore.load(tmp_path / "trusted")
 
 
 @pytest.mark.parametrize("load", [keys.load_private, keys.load_public], ids=["private", "public"])
@@ -81,10 +81,10 @@ def test_a_private_key_anywhere_in_a_file_of_the_trust_store(tmp_path: Path, bef
     trusted.mkdir()
     (trusted / "notes.txt").write_bytes(b"\n" * before + (tmp_path / "op.pem").read_bytes())
     with pytest.raises(ConfigError) as caught:
-        keys.TrustStore.load(trusted)
+        trust.TrustStore.load(trusted)
     assert caught.value.code == "private-key"
     (trusted / "notes.txt").write_bytes(b"\n" * before)
-    assert keys.TrustStore.load(trusted).names == ()
+    assert trust.TrustStore.load(trusted).names == ()
 
 
 def test_a_file_of_the_trust_store_that_cannot_be_read(
@@ -97,6 +97,6 @@ def test_a_file_of_the_trust_store_that_cannot_be_read(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", closed)
-    store, problems = keys.TrustStore.read(tmp_path)
+    store, problems = trust.TrustStore.read(tmp_path)
     assert store.names == ()
     assert [problem.code for problem in problems] == ["file"]

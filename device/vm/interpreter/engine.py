@@ -14,7 +14,7 @@ from device.vm.faults import GuestFault
 from device.vm.interpreter.closures import Closures
 from device.vm.interpreter.entrance import LARGEST_BUDGET, Entrance, Entrances
 from device.vm.interpreter.execution import Execution, at_entry
-from device.vm.interpreter.machine import SHARE, Left, Machine
+from device.vm.interpreter.machine import SHARE, Left, Machine, places_of
 from device.vm.interpreter.prepared import Enterable, Prepared, Translating
 from device.vm.interpreter.translation import Translation
 from device.vm.memory import STACK_TOP
@@ -56,9 +56,9 @@ class InterpreterEngine:
             return self.begin(program, run)
         try:
             run.control.check()
-        except GuestFault as stopped:
-            return Outcome(None, program.locate(stopped.record(program.entry, entrance.registers)), 0)
-        return self.enter(entrance, run)
+            return self.enter(entrance, run)
+        except GuestFault as fault:
+            return Outcome(None, program.locate(fault.record(program.entry, entrance.registers)), 0)
 
     def begin(self, program: Program, run: Run) -> Outcome:
         """A run of which nothing is known."""
@@ -73,7 +73,7 @@ class InterpreterEngine:
 
     def enter(self, entrance: Entrance, run: Run) -> Outcome:
         """A run like one before."""
-        machine = Machine(run)
+        machine = Machine(run, entrance.places)
         share = min(run.budget, self.share)
         machine.rest = run.budget - share
         machine.stack.reset()
@@ -97,7 +97,7 @@ class InterpreterEngine:
         """The entrance of such runs."""
         registers = tuple(at_entry(run))
         arguments = tuple(registers[register] for register in unit.parameters)
-        return Entrance(program, prepared, version, unit, registers, arguments)
+        return Entrance(program, prepared, version, unit, registers, arguments, places_of(run.memory))
 
     def prepared(self, program: Program, run: Run) -> Prepared:
         """What the engine keeps of a program."""
@@ -128,6 +128,7 @@ class InterpreterEngine:
         """Keep no longer what is kept under a key. The lock is the caller's."""
         dropped = self._programs.pop(key)
         dropped.drop()
+        self._entrances.forget(dropped)
         self._held -= dropped.closures.slots
 
     def key(self, program: Program, run: Run) -> Hashable:

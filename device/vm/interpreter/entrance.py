@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,8 +20,8 @@ LARGEST_BUDGET: Final = 2**32 - 1
 class Entrance:
     """A unit that runs begin with whose program, shape of memory, r1 and r2 are the same.
 
-    `registers` are r0 to r10 there, `arguments` those of them that it takes. It is open as long as `version`
-    is that of `prepared`.
+    `registers` are r0 to r10 there, `arguments` those of them that it takes, `places` those of the regions.
+    It is open as long as `version` is that of `prepared`.
     """
 
     program: Program
@@ -30,6 +30,7 @@ class Entrance:
     unit: Enterable
     registers: tuple[int, ...]
     arguments: tuple[int, ...]
+    places: Sequence[int] | None
 
 
 class Entrances:
@@ -54,3 +55,9 @@ class Entrances:
         if len(self._entrances) >= ENTRANCES:
             self._entrances.clear()
         self._entrances[id(entrance.program), run.memory.shape, run.r1, run.r2] = entrance
+
+    def forget(self, prepared: Prepared) -> None:
+        """Keep nothing of what an engine keeps no longer. Other threads may add entrances meanwhile."""
+        for key, entrance in list(self._entrances.items()):
+            if entrance.prepared is prepared:
+                self._entrances.pop(key, None)

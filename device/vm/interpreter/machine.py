@@ -120,7 +120,8 @@ class Machine:
         "writes",
     )
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, places: Sequence[int] | None = None) -> None:
+        """`places` are `places_of(run.memory)` where they are known."""
         self.run = run
         self.memory: GuestMemory = run.memory
         self.stack = run.memory.stack
@@ -130,13 +131,10 @@ class Machine:
         self.settled = False
         self.reads: list[Buffer] = [MISSING] * len(WINDOWS)
         self.writes: list[Buffer] = [MISSING] * len(WINDOWS)
-        self.canonical = True
-        for region in run.memory.regions:
-            place = window_of(region.origin)
-            start = STACK_TOP - len(region.data) if place == STACK_PLACE else WINDOWS[place]
-            if region.origin != start:
-                self.canonical = False
-                break
+        found = places_of(run.memory) if places is None else places
+        self.canonical = found is not None
+        for index, place in enumerate(found or ()):
+            region = self.memory.regions[index]
             self.reads[place] = region.data
             if region.writable:
                 self.writes[place] = region.data
@@ -182,6 +180,18 @@ class Machine:
     def _bind(self, helper: int) -> BoundHelper:
         found = self._helpers[helper] = bound(self.run.call_helper, helper)
         return found
+
+
+def places_of(memory: GuestMemory) -> Sequence[int] | None:
+    """The windows of the regions, None when one of them is not where the map has its place."""
+    places = []
+    for region in memory.regions:
+        place = window_of(region.origin)
+        start = STACK_TOP - len(region.data) if place == STACK_PLACE else WINDOWS[place]
+        if region.origin != start:
+            return None
+        places.append(place)
+    return places
 
 
 def shown(registers: Sequence[int]) -> tuple[int | None, ...]:
