@@ -14,7 +14,8 @@ from device.jit.assembler import Assembler
 from device.jit.code import Code
 from device.jit.fixups import Label
 from device.jit.lowering.calls import Callee, CallSite, Request
-from device.jit.lowering.function import Exit, FunctionWriter, Program
+from device.jit.lowering.counted import Rounds
+from device.jit.lowering.function import END, Exit, FunctionWriter, Program
 from device.jit.lowering.looked import FRAME, Half, halves_of, known
 from device.jit.lowering.memory import Place, checker
 from device.jit.lowering.operands import Scratch
@@ -50,7 +51,7 @@ class Compiled:
 
     `parameters` are the halves that it wants in the words of the state. `exits` are by offset, for traps and
     for requests that a fault ended; `calls` by the offset behind a local call; `requests` by their number.
-    `singles` VFP registers are used.
+    `singles` VFP registers are used. `loops` are charged for several rounds at once, by (first offset, end).
     """
 
     code: Code
@@ -59,6 +60,7 @@ class Compiled:
     calls: Mapping[int, CallSite]
     requests: Sequence[Request]
     singles: int
+    loops: Mapping[tuple[int, int], Rounds]
 
 
 def compile_unit(
@@ -103,12 +105,15 @@ class _Compilation:
         code = asm.finish()
         exits: dict[int, Exit] = {}
         calls: dict[int, CallSite] = {}
+        loops: dict[tuple[int, int], Rounds] = {}
         for function in written:
             exits |= {code.label(name): exit_ for name, exit_ in function.exits.items()}
             exits |= {code.label(name): exit_ for name, exit_ in function.requests.items()}
             calls |= {code.label(name): site for name, site in function.call_sites.items()}
+            for name, rounds in function.loops.items():
+                loops[code.label(name), code.label(name + END)] = rounds
         singles = max(function.singles for function in written)
-        return Compiled(code, written[0].parameters, exits, calls, self._requests, singles)
+        return Compiled(code, written[0].parameters, exits, calls, self._requests, singles, loops)
 
     def _write(self, entry: Entry, number: int, callee: Callee | None) -> FunctionWriter:
         """The function of an entry; of the unit itself where nobody calls it but the dispatcher."""

@@ -7,6 +7,8 @@ from typing import Final
 
 from device.jit.compile import Compiled
 from device.jit.errors import JitError
+from device.jit.layout import MAILBOX
+from device.jit.lowering.calls import BUDGET_WORD
 from device.jit.lowering.function import Exit
 from device.jit.lowering.looked import Half, Home
 from device.jit.lowering.webs import BUDGET
@@ -71,12 +73,26 @@ class Takeover:
         """A run that was stopped anywhere: nothing goes on, and of the registers nothing is known."""
         inside = 0 <= offset < len(self._compiled.code.text)
         pc = self._compiled.code.pc_at(offset) if inside else -1
-        left = Left(max(pc, 0), [LOST] * (FRAME_POINTER + 1), self._stop.registers[BUDGET], Elsewhere())
+        left = Left(max(pc, 0), [LOST] * (FRAME_POINTER + 1), self._budget(offset), Elsewhere())
         try:
             control.check()
         except GuestFault as fault:
             left.fault = fault
         return left
+
+    def _budget(self, offset: int) -> int:
+        """What was left where a run was stopped; all of it where that was before its first instruction.
+
+        In a loop that is charged for many rounds, as of its round's beginning or end.
+        """
+        registers = self._stop.registers
+        if not registers:
+            return self._word(MAILBOX + _WORD * BUDGET_WORD)
+        ahead = 0
+        for (start, end), rounds in self._compiled.loops.items():
+            if start <= offset < end:
+                ahead = max(rounds.refund(registers), 0)
+        return registers[BUDGET] + ahead & MASK32
 
     def _registers(self, exit_: Exit) -> list[int]:
         halves = {

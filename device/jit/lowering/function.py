@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from device.jit.assembler import Assembler
 from device.jit.encoder import (
@@ -60,6 +61,9 @@ from device.vm.decode import (
 )
 from device.vm.isa import FRAME_POINTER, Sem
 from device.vm.memory import STACK_TOP
+
+END: Final = "-"
+"""What the name of a loop's beginning has behind it at its end."""
 
 NARROWINGS = 2
 """What is proved costs nothing, so that bounds are worth some time."""
@@ -147,7 +151,7 @@ class Program:
 
 
 class FunctionWriter:
-    """Compiles one unit into an assembler. `exits` and `calls` are by the names of their labels."""
+    """Compiles one unit into an assembler. `exits`, `calls` and `loops` are by the names of their labels."""
 
     def __init__(
         self,
@@ -209,6 +213,7 @@ class FunctionWriter:
         self.exits: dict[str, Exit] = {}
         self.call_sites: dict[str, CallSite] = {}
         self.requests: dict[str, Exit] = {}
+        self.loops: dict[str, Rounds] = {}
         self._waiting: list[tuple[Label, Exit]] = []
         self._shape = part.shape
         self._label_of = [asm.label() for _ in unit.blocks]
@@ -322,12 +327,16 @@ class FunctionWriter:
         nothing = counting.begin()
         self._asm.jump_if(nothing, self._leaving(self._at_start(number), 0, short=True))
         self._asm.bind(counting_label.label)
+        name = f"{self._prefix}l{number}"
+        self.loops[name] = counting.rounds()
+        self._asm.here(name)
         return counting.loop.cost - counting.loop.extra
 
     def _end_counted(self, number: int, block: Block, counting: CountedWriter) -> None:
         """Another round, or out; where the budget did not last for all, leave on the way back."""
         asm, loop = self._asm, counting.loop
         asm.jump_if(counting.again(), self._charged[number].label)
+        asm.here(f"{self._prefix}l{number}{END}")
         counting.end()
         self._counting_now = None
         taken = self._branches.compare()
