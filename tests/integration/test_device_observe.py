@@ -174,6 +174,25 @@ async def test_a_busy_observation_keeps_no_other_of_its_client_waiting() -> None
             assert min(heard) >= 3, heard
 
 
+async def test_what_is_listed_as_observable_is_and_nothing_else() -> None:
+    async with device(limits=NodeLimits(observers=64)) as bench:
+        await bench.install(0, SPIN)
+        assert (await bench.ask(Code.POST, "/jobs", {"slot": 0})).code == "2.01"
+        hook = {"slot": 0, "trigger": "saul"}
+        assert (await bench.ask(Code.POST, "/hooks", hook)).code == "2.01"
+        links = (await bench.get("/.well-known/core")).value.split(",<")
+        listed = {link.lstrip("<").partition(">")[0]: ";obs" in link for link in links}
+        assert {path for path, observable in listed.items() if observable} >= {
+            *("/slots", "/slots/0", "/jobs", "/hooks", "/board", "/saul", "/saul/0", "/log", "/suit/status"),
+            *("/store/global", "/store/slots/0"),
+        }
+        for path, observable in {**listed, "/jobs/1": True, "/hooks/1": True}.items():
+            message = parse_url(f"{bench.url}{path}").message(Code.GET, observe=0)
+            request = bench.client.request(message, handle_blockwise=False)
+            answer = await request.response
+            assert (answer.opt.observe is not None) == observable, path
+
+
 async def test_one_observer_too_many_gets_a_plain_answer() -> None:
     async with device(limits=NodeLimits(observers=1)) as bench, observing(bench, "/slots/0") as first:
         assert first.first.opt.observe is not None
