@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -107,6 +108,7 @@ def show(found: dict[str, Any]) -> str:
 def main() -> int:
     """The exit code."""
     given = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers end with it, whoever ends it
     with tempfile.TemporaryDirectory() as home:
         found = asyncio.run(soak(given, Path(home)))
     sys.stdout.write((json.dumps(found) if given.output == "json" else show(found)) + "\n")
