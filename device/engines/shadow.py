@@ -61,7 +61,13 @@ def copied(run: Run) -> Run:
     stack = run.memory.stack
     regions = []
     for region in run.memory.regions[1:]:
-        copy = Region(region.name, region.origin, bytearray(region.data), writable=region.writable)
+        copy = Region(
+            region.name,
+            region.origin,
+            bytearray(region.data),
+            writable=region.writable,
+            updated=not region.fixed,
+        )
         regions.append(copy)
     return replace(run, memory=GuestMemory(regions, Stack(stack.frame_size, stack.frames)))
 

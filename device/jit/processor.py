@@ -74,7 +74,7 @@ class Processor:
     def lend(self, memory: GuestMemory) -> list[Buffer]:
         """The same until `take_back`, which gets what this returns: what holds the bytes otherwise.
 
-        Of what is only read code has a copy, the bytes stay where they are.
+        Of what nobody writes to code has a copy, the bytes stay where they are.
         """
         if memory.shape != self._shape:
             self._arrange(memory)
@@ -82,7 +82,7 @@ class Processor:
         for index, region in enumerate(memory.regions):
             view = views[index]
             view[:] = data = region.data
-            if region.writable:
+            if not region.fixed:
                 region.data = view
             lent.append(data)
         return lent
@@ -90,7 +90,7 @@ class Processor:
     def take_back(self, memory: GuestMemory, lent: list[Buffer]) -> None:
         """Have the bytes be where they were before."""
         for index, region in enumerate(memory.regions):
-            if region.writable:
+            if not region.fixed:
                 data = lent[index]
                 data[:] = region.data
                 region.data = data
@@ -104,7 +104,7 @@ class Processor:
             view = views[index]
             data = region.data
             view[:] = data if index else zeros
-            if region.writable:
+            if not region.fixed:
                 region.data = view
             lent.append(data)
         return lent
@@ -115,7 +115,7 @@ class Processor:
         for index, region in enumerate(memory.regions):
             if region is stack:
                 stack.data = bytearray(stack.data)
-            elif region.writable:
+            elif not region.fixed:
                 data = lent[index]
                 data[:] = region.data
                 region.data = data

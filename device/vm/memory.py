@@ -67,18 +67,20 @@ class Region:
     """A run of guest bytes with one permission.
 
     `data` backs the bytes from `origin` on; the accessible part is [`base`, `end`). The two differ only
-    for the stack, whose accessible part grows downwards with the call depth.
+    for the stack, whose accessible part grows downwards with the call depth. One that programs may not write
+    to is `fixed` during a run, unless helpers write to it (`updated`).
     """
 
-    __slots__ = ("base", "data", "end", "name", "origin", "writable")
+    __slots__ = ("base", "data", "end", "fixed", "name", "origin", "writable")
 
-    def __init__(self, name: str, base: int, data: Buffer, *, writable: bool) -> None:
+    def __init__(self, name: str, base: int, data: Buffer, *, writable: bool, updated: bool = False) -> None:
         self.name = name
         self.base = base
         self.origin = base
         self.data = data
         self.end = base + len(data)
         self.writable = writable
+        self.fixed = not writable and not updated
 
 
 class Stack(Region):

@@ -76,7 +76,8 @@ class Packet:
         encoded = (encoded + request.payload)[:capacity]
         content = bytearray(encoded.ljust(capacity, b"\0"))
         self._buffer = Region("the packet buffer", PACKET_BUFFER_BASE, content, writable=True)
-        self._view = Region("the packet view", PACKET_VIEW_BASE, bytearray(_VIEW.size), writable=False)
+        view = bytearray(_VIEW.size)
+        self._view = Region("the packet view", PACKET_VIEW_BASE, view, writable=False, updated=True)
         self.context = bytearray(_CONTEXT.pack(PACKET_VIEW_BASE, PACKET_BUFFER_BASE, capacity))
         self._begun = self._finished = False
         self._at = min(payload_at, capacity)

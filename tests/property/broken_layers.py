@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Final
 
+from device.jit.compile import Shape
 from device.jit.engine import JitEngine
 from device.jit.machine import Installed, Machine
 from device.jit.processor import Processor
@@ -113,11 +114,14 @@ def _carry_lost(word: int, wide: bool) -> int:  # see Halfwords
     return word & ~0x0040 if wide and word & 0xFBE0 == 0xF140 else word
 
 
-def _one_more(word: int, wide: bool) -> int:  # see Halfwords
-    """Where something is done when one number is higher than another, it is done when they are equal too."""
-    if not wide and word >> 4 == 0xBF8:
-        return word & ~0x00F0 | 0x0020
-    return word & ~0x0F00 | 0x0200 if not wide and word >> 8 == 0xD8 else word
+class Generous(JitEngine):
+    """Compiles for regions that are a byte longer than those that there are."""
+
+    def shape(self, program: Program, run: Run) -> Shape:
+        """See JitEngine."""
+        shape = super().shape(program, run)
+        longer = (place and replace(place, end=place.end + 1) for place in shape.places)
+        return replace(shape, places=tuple(longer))
 
 
 def _engine(wrong: Wrong) -> Callable[[], Engine]:
@@ -144,7 +148,7 @@ WRONG: Final[Mapping[str, tuple[str, Callable[[], Engine]]]] = {
     "a byte too many": ("edges", _engine(_one_byte)),
     "rights ignored": ("edges", _engine(BROKEN["rights ignored"])),
     "a fault not counted": ("edges", _engine(BROKEN["a fault not counted"])),
-    "compiled: one more": ("edges", _compiled(_one_more)),
+    "compiled: a byte too many": ("edges", Generous),
     "far is nearer": ("large", _engine(_changed(_short))),
     "one budget too large": ("budgets", _engine(_one_budget)),
 }

@@ -13,8 +13,10 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -23,6 +25,7 @@ from client.connection import Connection
 from tests.soak.campaign import Campaign
 from tests.soak.gauges import Gauges
 from tests.soak.site import open_site
+from tests.soak.traffic import TIMEOUT_S
 
 SPARE = 12
 """Tasks and threads that may come and go between two samples: requests under way, workers that start late."""
@@ -45,7 +48,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 async def soak(given: argparse.Namespace, home: Path) -> dict[str, Any]:
     """The whole of it; the summary."""
-    async with open_site(home) as site, Connection() as connection, Connection() as observing:
+    patient = partial(Connection, timeout_s=TIMEOUT_S)  # a loaded machine is no wrong answer
+    async with open_site(home) as site, patient() as connection, patient() as observing:
         campaign = Campaign(site, connection, observing, rate=given.rate, seed=given.seed, say=say)
         await campaign.run(given.seconds, given.sample)
         took = campaign.seconds
@@ -107,6 +111,7 @@ def show(found: dict[str, Any]) -> str:
 def main() -> int:
     """The exit code."""
     given = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers end with it, whoever ends it
     with tempfile.TemporaryDirectory() as home:
         found = asyncio.run(soak(given, Path(home)))
     sys.stdout.write((json.dumps(found) if given.output == "json" else show(found)) + "\n")

@@ -15,7 +15,7 @@ from device.vm.faults import FaultCode, GuestFault
 from device.vm.helpers import HELPERS, gate
 from device.vm.interpreter import InterpreterEngine
 from device.vm.interpreter.entrance import ENTRANCES
-from device.vm.memory import CONTEXT_BASE
+from device.vm.memory import CONTEXT_BASE, PACKET_VIEW_BASE, GuestMemory, Region
 from device.vm.profiles import PROFILES
 from device.vm.program import Control, Layout, Outcome, Program, Run, build_memory
 from device.vm.switch import SwitchEngine
@@ -183,3 +183,19 @@ def test_a_helper_of_any_kind_may_fault() -> None:
             run(engine, linked, b"", call_helper=refuse)[0]
             == run(SwitchEngine(), linked, b"", call_helper=refuse)[0]
         )
+
+
+@pytest.mark.parametrize("name", [*ENGINES, "switch"])
+def test_what_only_helpers_write_to_is_seen_at_once(name: str) -> None:
+    """The view of a packet is shown anew by each helper that changes the packet."""
+    engine = SwitchEngine() if name == "switch" else ENGINES[name]()
+    linked = program(f"lddw r6, {PACKET_VIEW_BASE}\nldxw r7, [r6]\ncall 9\nldxw r0, [r6]\nadd r0, r7\nexit")
+    for number in range(3):
+        view = Region("a view", PACKET_VIEW_BASE, bytearray([number, 0, 0, 0]), writable=False, updated=True)
+
+        def show(*_: int, view: Region = view) -> int:
+            view.data[0] += 10
+            return view.data[0]
+
+        outcome = engine.run(linked, Run(GuestMemory([view]), show))
+        assert (outcome.r0, view.data) == (2 * number + 10, bytearray([number + 10, 0, 0, 0]))

@@ -23,8 +23,8 @@ from device.vm.profiles import FEMTO, UBPF, Profile
 from device.vm.program import Control, Function, Layout, Program, Run, build_memory
 from device.vm.writer import strip_object
 from tests.device_bench import eventually
+from tests.unit.execution_bench import host
 from tests.unit.helper_bench import Bench
-from tests.unit.test_execution import host
 
 OBJECTS = Path(__file__).parents[2] / "examples" / "objects"
 EXIT = "\nmov r0, 0\nexit"
