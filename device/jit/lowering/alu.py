@@ -211,16 +211,26 @@ class AluWriter:
                 self._done(False, low)
             self._done(True, high)
             return
-        self._asm.emit(long_mul(Long.UMULL, self._t2, self._t3, a, b))
-        if self._o.second_constant(True) != 0:
-            # The first two may hold a and b: a low is read again where it is needed.
-            high = self._o.second(True, self._t1)
-            self._asm.emit(mla(self._t3, self._a(False, self._t0), high, self._t3))
-        if self._a_constant(True) != 0:
-            high = self._a(True, self._t0)
-            self._asm.emit(mla(self._t3, high, self._o.second(False, self._t1), self._t3))
-        self._done(False, self._t2)
-        self._done(True, self._t3)
+        low = self._target(False, self._t2)
+        low = low if self._wants_low and low not in self._read() else self._t2
+        crosses = [high for high in (False, True) if self._crosses(high)]
+        self._asm.emit(long_mul(Long.UMULL, low, self._t3, a, b))
+        for number, high in enumerate(crosses, 1):
+            # The first two may hold a and b: a half is read again where it is needed.
+            one, other = self._a(high, self._t0), self._o.second(not high, self._t1)
+            target = self._target(True, self._t3) if number == len(crosses) else self._t3
+            self._asm.emit(mla(target, one, other, self._t3))
+        self._done(False, low)
+        self._done(True, self._target(True, self._t3) if crosses else self._t3)
+
+    def _crosses(self, high: bool) -> bool:
+        """Whether that half of a and the other one of b make anything."""
+        return self._a_constant(True) != 0 if high else self._o.second_constant(True) != 0
+
+    def _read(self) -> set[int | None]:
+        """The core registers of both operands."""
+        registers = (self._dst, self._src) if self._from_register else (self._dst,)
+        return {self._o.core(register, high) for register in registers for high in (False, True)}
 
     def _mul_by(self, low: int, constant: int) -> bool:
         """The low half times a power of two, one more or one less, by a shift; whether it is one of these."""
@@ -371,7 +381,8 @@ class AluWriter:
     def _right(self, op: Shift, count: int) -> None:
         known_zero = self._a_constant(True) == 0
         low = self._target(False, self._t0)
-        high = int(self._t1) if known_zero else self._a(True, self._t1)
+        whole = count == _WORD and self._wants_low
+        high = int(self._t1) if known_zero else self._a(True, low if whole else self._t1)
         if count >= _WORD:
             if known_zero:
                 self._o.write(self._dst, False, 0, self._t0)

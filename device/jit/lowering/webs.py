@@ -21,7 +21,7 @@ from device.jit.lowering.operands import Scratch
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.structure import Structure
 from device.vm.analysis.values import State
-from device.vm.decode import ALU, ATOMIC_FETCH, CALL_LOCAL, EXIT
+from device.vm.decode import ALU, ATOMIC_FETCH, CALL_LOCAL, EXIT, MASK32
 from device.vm.isa import Sem
 
 BUDGET: Final = R.R7
@@ -45,8 +45,9 @@ _SPARE: Final[Sequence[tuple[int, ...]]] = (
 _LOW_FIRST: Final = frozenset({Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR, Sem.MOV, Sem.NEG, Sem.LE64})
 _SHIFTS: Final = frozenset({Sem.LSH, Sem.RSH, Sem.ARSH})
 _TWO_OPERANDS: Final = frozenset({*_SHIFTS, Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR, Sem.MUL, Sem.NEG})
-_MOV, _ARSH = Sem.MOV, Sem.ARSH
+_MOV, _LSH, _ARSH = Sem.MOV, Sem.LSH, Sem.ARSH
 _COPIES: Final = frozenset({Sem.MOV, Sem.MOVSX32})
+_NEUTRAL: Final = {Sem.AND: MASK32, Sem.OR: 0, Sem.XOR: 0}
 _EITHER_WAY: Final = frozenset({Sem.ADD, Sem.AND, Sem.OR, Sem.XOR, Sem.MUL})
 
 
@@ -379,11 +380,20 @@ def _like(webs: Mapping[int, Web], one: int, other: int, worth: int) -> None:
 
 def _copied(at: Looked, half: Half) -> Half | None:
     """The half of which a step makes nothing but a copy, if it does."""
-    case, sem, width, _, _, src, _, _, from_register = at.step
-    if case != ALU or not from_register or sem not in _COPIES:
+    case, sem, width, _, dst, src, _, imm, from_register = at.step
+    if case != ALU:
         return None
     _, high = half
-    return (src, high) if not high or (sem is _MOV and width > 32) else None
+    if sem in _COPIES and from_register:
+        return (src, high) if not high or (sem is _MOV and width > 32) else None
+    if width == 32:
+        return None
+    if sem in _NEUTRAL:
+        second = known(at.before, src, high) if from_register else imm >> 32 * high & MASK32
+        return (dst, high) if second == _NEUTRAL[sem] else None
+    if sem in _SHIFTS and not from_register and imm & 63 == 32:
+        return (dst, not high) if high is (sem is _LSH) else None
+    return None
 
 
 def _clobbering(at: Looked, half: Half) -> tuple[Half, ...]:
