@@ -39,6 +39,15 @@ from device.vm.isa import Sem
 _WORD: Final = 32
 _LOGIC: Final = {Sem.AND: Alu.AND, Sem.OR: Alu.ORR, Sem.XOR: Alu.EOR}
 _COMBINED: Final = {**_LOGIC, Sem.ADD: Alu.ADD, Sem.SUB: Alu.SUB}
+_TURNED: Final = {
+    Alu.ADD: Alu.ADD,
+    Alu.ADC: Alu.ADC,
+    Alu.SUB: Alu.RSB,
+    Alu.AND: Alu.AND,
+    Alu.ORR: Alu.ORR,
+    Alu.EOR: Alu.EOR,
+}
+"""The operation with its operands exchanged."""
 _SHIFTS: Final = {Sem.LSH: Shift.LSL, Sem.RSH: Shift.LSR, Sem.ARSH: Shift.ASR}
 _EXTENSIONS: Final = {Sem.MOVSX8: Extend.SXTB, Sem.MOVSX16: Extend.SXTH}
 _DIVISIONS: Final = frozenset({Sem.DIV, Sem.MOD, Sem.SDIV, Sem.SMOD})
@@ -145,12 +154,14 @@ class AluWriter:
         high = self._computes_high()
         flags = Flags.SET if high or self._o.at.pc in self.flagging else Flags.ANY
         low = self._target(False, self._t0)
-        self._operate(op, low, self._a(False, self._t0), self._o.second_constant(False), False, flags)
+        if not self._turned(op, low, False, flags):
+            self._operate(op, low, self._a(False, self._t0), self._o.second_constant(False), False, flags)
         if high:
             self._done_keeping_flags(False, low)
             holder = self._target(True, self._t1)
-            a = self._o.read(self._dst, True, self._t1, Flags.KEEP)
-            self._operate(carry, holder, a, self._o.second_constant(True), True, Flags.ANY)
+            if not self._turned(carry, holder, True, Flags.ANY):
+                a = self._o.read(self._dst, True, self._t1, Flags.KEEP)
+                self._operate(carry, holder, a, self._o.second_constant(True), True, Flags.ANY)
             self._done(True, holder)
             return
         self._done(False, low)
@@ -158,6 +169,18 @@ class AluWriter:
 
     def _done_keeping_flags(self, high: bool, holder: int) -> None:
         self._done(high, holder)  # moves to singles and between registers set no flags
+
+    def _turned(self, op: Alu, target: int, high: bool, flags: Flags) -> bool:
+        """`target = b op a`, where a is a constant that the instruction can have; whether it can."""
+        constant, other = self._a_constant(high), _TURNED.get(op)
+        if constant is None or other is None or self._o.second_constant(high) is not None:
+            return False
+        if self._o.core(self._dst, high) is not None:
+            return False
+        if try_alu_imm(other, target, target, constant, flags) is None:
+            return False
+        self._asm.emit(alu_imm(other, target, self._o.second(high, self._t2), constant, flags))
+        return True
 
     def _operate(self, op: Alu, target: int, a: int, constant: int | None, high: bool, flags: Flags) -> None:
         """`target = a op b`, b as a constant where it is one that fits."""
@@ -190,7 +213,8 @@ class AluWriter:
             self._o.write(self._dst, high, 0, self._t0)
             return
         holder = self._target(high, self._t0)
-        self._operate(op, holder, self._a(high, self._t0), constant, high, Flags.ANY)
+        if not self._turned(op, holder, high, Flags.ANY):
+            self._operate(op, holder, self._a(high, self._t0), constant, high, Flags.ANY)
         self._done(high, holder)
 
     def _mul(self) -> None:
@@ -237,7 +261,7 @@ class AluWriter:
         a = self._a(False, self._t0)
         for op, power in ((None, constant), (Alu.ADD, constant - 1), (Alu.RSB, constant + 1)):
             shift = power.bit_length() - 1
-            if power <= 1 or power & (power - 1) or shift >= _WORD:
+            if not _is_power(power):
                 continue
             if op is None:
                 self._asm.emit(shift_imm(Shift.LSL, low, a, shift))
@@ -460,3 +484,13 @@ class AluWriter:
             target = self._target(True, self._t1)
             asm.emit(shift_reg(op, target, high, self._t2))
             self._done(True, target)
+
+
+def _is_power(value: int) -> bool:
+    """Whether it is a power of two that a shift of a word can multiply by."""
+    return 1 < value < 1 << _WORD and not value & (value - 1)
+
+
+def is_shifted(constant: int) -> bool:
+    """Whether a product with it is one shift, or one sum or difference with a shift."""
+    return any(_is_power(constant + more) for more in (-1, 0, 1))

@@ -183,8 +183,9 @@ class CallWriter:
             holder = o.read(FRAME_POINTER, False, self._t1)
             asm.emit(access(Access.STR, holder, base, start + _WORD * state_word(FRAME_POINTER, False)))
         number = self._request(Request(helper, operation, known_words))
-        o.load(self._t1, number)
-        asm.emit(access(Access.STR, self._t1, base, start + _WORD * REQUEST))
+        holder = o.spare(self._t1)
+        o.load(holder, number)
+        asm.emit(access(Access.STR, holder, base, start + _WORD * REQUEST))
         asm.here(name)
         asm.emit(svc(0))
         self._from = base, start

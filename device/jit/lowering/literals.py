@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from device.jit.encoder import Alu, Compare, try_alu_imm, try_compare_imm, try_mov_imm
+from device.jit.lowering.alu import is_shifted
 from device.jit.lowering.looked import Looked, known, weight_of
 from device.jit.lowering.memory import Layout, Way, access_of, way_of
 from device.vm.analysis.liveness import HIGH, LOW
@@ -241,5 +242,5 @@ def _by_alu(at: Looked) -> Iterator[int]:
     elif sem in _LOADED:
         for half in halves:
             value = _second(at, half)
-            if value:
+            if value and not (sem is Sem.MUL and not computes_high and is_shifted(value)):
                 yield value

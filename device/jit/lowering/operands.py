@@ -18,6 +18,9 @@ from device.jit.encoder import (
 from device.jit.lowering.looked import Fused, Looked, known
 from device.vm.decode import MASK32
 
+_FREELY: Final = (int(R.R0), int(R.R1), int(R.R2), int(R.R3))
+"""Registers that a function may change, whoever calls it."""
+
 _NEAR: Final = range(4096)
 """What an access may add to a register."""
 
@@ -79,6 +82,12 @@ class Operands:
             return held
         self.load(scratch, value, flags)
         return scratch
+
+    def spare(self, scratch: int) -> int:
+        """A register with short forms in which nothing is around the step, or `scratch`."""
+        homes = (*self.at.homes.values(), *self.at.homes_behind.values())
+        taken = {home.number for home in homes if not home.single} | {*self.held.values(), *self.scratch[:1]}
+        return next((register for register in _FREELY if register not in taken), scratch)
 
     def near(self, address: int) -> tuple[int, int] | None:
         """A register that holds a constant not far below an address, and how far that is."""
