@@ -200,9 +200,9 @@ def _loaded(at: Looked, layout: Layout) -> Iterator[int]:
 def _by_access(at: Looked, register: int, size: int, write: bool, layout: Layout) -> Iterator[int]:
     way = way_of(at, register, size, layout, write=write)
     if way.test == Way.WITHIN:
-        difference, last = way.numbers(at.step[6], size)
-        if try_alu_imm(Alu.ADD, 0, 1, difference) is None:
-            yield difference
+        origin, last = way.numbers(at.step[6], size)
+        if try_alu_imm(Alu.SUB, 0, 1, origin) is None:
+            yield origin
         if try_compare_imm(Compare.CMP, 0, last) is None:
             yield last
     if at.step[0] == STORE:

@@ -97,8 +97,8 @@ class Way:
     end: int = 0
 
     def numbers(self, off: int, size: int) -> tuple[int, int]:
-        """What is added to the base register, and the most that may come out."""
-        return off - self.start & MASK32, self.end - self.start - size
+        """What is taken off the base register, and the most that may be left."""
+        return self.start - off & MASK32, self.end - self.start - size
 
 
 def access_of(at: Looked) -> tuple[int, int, bool] | None:
@@ -347,10 +347,10 @@ class MemoryWriter:
         if base == self._t0 or off not in _REACH:
             self._sum(base, off)
             kept, off = self._t0, 0
-        difference, last = way.numbers(off, size)
-        encoding = try_alu_imm(Alu.ADD, self._t1, kept, difference)
+        origin, last = way.numbers(off, size)
+        encoding = try_alu_imm(Alu.SUB, self._t1, kept, origin)
         if encoding is None:
-            encoding = alu(Alu.ADD, self._t1, kept, self._o.value(difference, self._t1))
+            encoding = alu(Alu.SUB, self._t1, kept, self._o.value(origin, self._t1))
         self._asm.emit(encoding)
         test = try_compare_imm(Compare.CMP, self._t1, last)
         if test is None:
