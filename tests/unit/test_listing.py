@@ -82,7 +82,7 @@ def test_code_is_beside_what_it_is_for() -> None:
     assert "ldrb" in by_slot[2]
     assert by_slot[3][0].startswith("add")
     assert "cmp" in by_slot[5]
-    assert by_slot[8][0].startswith("eor")
+    assert any(name.startswith("eor") for name in by_slot[8])
     assert "push" in by_slot[None]
     assert {line.leaves for line in shown.lines if line.leaves is not None} >= {2}
     assert all(line.raw == to_bytes(0xDE00) for line in shown.lines if line.leaves is not None)
@@ -103,8 +103,8 @@ def test_the_verb_shows_both_with_source_lines() -> None:
     assert "for runs with 8 bytes of context" in shown.stdout
     assert "; inlined_calls.c:" in shown.stdout
     assert "udf #0  ; leaves, to go on at 0" in shown.stdout
-    (line,) = [line for line in shown.stdout.splitlines() if line.startswith("    0  mov32 r1, 0xa7525")]
-    assert "ldr r0, [pc, " in line
+    (line,) = [line for line in shown.stdout.splitlines() if line.startswith("    7  ldxw r1, [r10-20]")]
+    assert "ldr" in line
 
 
 def test_json_has_the_native_code_too() -> None:

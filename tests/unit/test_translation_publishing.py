@@ -18,7 +18,7 @@ def test_callers_are_not_found_before_their_callees(monkeypatch: pytest.MonkeyPa
     text = assemble(
         "call local one\nexit\n"
         "one: call local two\nexit\n"
-        "two: mov r0, 7\nexit\n"
+        "two: ldxb r0, [r10-1]\nexit\n"
     )  # fmt: skip
     units = Translation(
         lambda pc: decode_step(text, pc), len(text) // SLOT_SIZE, 0, DATA_BASE, FRAME_SIZE, MAX_FRAMES

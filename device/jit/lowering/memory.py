@@ -228,7 +228,8 @@ class MemoryWriter:
         if place is None:
             return
         for high in (False, True) if size == 8 else (False,):
-            value = self._o.second(high, self._t1)
+            constant = self._o.second_constant(high) is not None
+            value = self._o.second(high, self._o.spare(self._t1) if constant else self._t1)
             self._asm.emit(access(_STORES[min(size, 4)], value, place.base, place.offset + 4 * high))
 
     def atomic(self) -> None:
