@@ -270,8 +270,8 @@ class _Webs:
     ) -> int:
         """The webs that hold what a step copies to a half. `same` are the copies of a block, by what of."""
         source = _copied(at, half)
-        if source is None or source not in before:
-            same.pop(half, None)
+        if source is None or source not in before or (source != half and source[0] == at.step[4]):
+            same.pop(half, None)  # no copy, or one of what the step gives another value
             return 0
         if source not in same:
             same[source] = next(self._originals)
