@@ -102,13 +102,13 @@ async def _ended(device: RemoteDevice, number: int) -> None:
 
 
 async def _one_update(device: RemoteDevice, release: Signed, how: Pull) -> UpdateStatus | None:
-    """Ask for the update and wait for its end; as `_outcome`."""
+    """Ask for the update and wait for its end; as `outcome`."""
     name = device.target.name
     with timed(how.on_step, "trigger", name) as step:
         url = await _trigger(device, release, how)
         step.detail = url or "posted the manifest itself"
     with timed(how.on_step, "install", name) as step:
-        status = await _outcome(device, url, how)
+        status = await outcome(device, url, how)
         slots, size = " ".join(map(str, release.digests)), release.size
         step.detail, step.size = f"slot{'s' if release.also else ''} {slots}", size
     return status
@@ -130,7 +130,7 @@ async def _trigger(device: RemoteDevice, release: Signed, how: Pull) -> str | No
                 raise
             return release.manifest_url  # it may have arrived: its status tells
         except RemoteError as error:
-            wait = _busy_for(error)
+            wait = busy_for(error)
             busy += 1
             if wait is not None and busy > 1 and await _posted(device, release):
                 return None
@@ -166,14 +166,15 @@ async def _patiently(ask: Callable[[], Awaitable[T]], how: Pull) -> T:
             await how.sleep(_LAST_POLL_S)
 
 
-def _busy_for(error: RemoteError) -> float | None:
+def busy_for(error: RemoteError) -> float | None:
+    """Seconds after which a busy device wants to be asked again; None when it refused for another reason."""
     if error.status != _BUSY:
         return None
     asked = error.extra.get("retry_after_s", 1)
     return min(max(float(asked), 0.1), _LONGEST_WAIT_S)
 
 
-async def _outcome(device: RemoteDevice, url: str | None, how: Pull) -> UpdateStatus | None:
+async def outcome(device: RemoteDevice, url: str | None, how: Pull) -> UpdateStatus | None:
     """The final status of the update from `url`; None when the device's status tells of another one."""
     started = how.clock()
     wait = _FIRST_POLL_S

@@ -5,25 +5,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from client import original
 from client.commands.options import framed, output_options, server_option, timeout_option, with_devices
 from client.ui import Ui
-from device.errors import ConfigError, RemoteError
+from device.errors import ConfigError
 
 if TYPE_CHECKING:
     from client.connection import Connection
     from client.directory import Target
-    from device.api import UpdateStatus
 
 LAYOUT = click.Choice(list(original.LAYOUTS))
-PATIENT: Final = 5
-"""How often a busy device is asked: it takes one update a second from one address."""
 
 
 class Original(click.Command):
@@ -219,31 +216,16 @@ def pull_command(
     devices = tuple(original.device_words(riot_ipv6_addr, host_network_interface)[1:])
 
     async def action(connection: Connection, _base: str, targets: list[Target]) -> int:
+        from client.deploy import DEADLINE_S
         from client.fleet import for_each
+        from client.pull import Pull
+        from client.pull_url import pull_url
         from client.remote import RemoteDevice
 
-        outcomes = await for_each(targets, lambda target: _pulled(RemoteDevice(connection, target), url))
+        how = Pull(monotonic() + DEADLINE_S)
+        outcomes = await for_each(
+            targets, lambda target: pull_url(RemoteDevice(connection, target), url, how)
+        )
         return ui.finish(outcomes, lambda status: [f"installed sequence number {status.sequence_number}"])
 
     return with_devices(ui, devices, server, timeout, action)
-
-
-async def _pulled(device: Any, url: str) -> UpdateStatus:
-    from client.pull import refusal
-
-    for attempt in range(PATIENT):
-        try:
-            await device.trigger(url)
-            break
-        except RemoteError as error:
-            if error.status != "5.03" or attempt + 1 == PATIENT:
-                raise
-            await asyncio.sleep(float(error.extra.get("retry_after_s") or 1))
-    while True:
-        status: UpdateStatus = await device.status()
-        if status.state == "idle" and status.result is not None and status.url == url:
-            break
-        await asyncio.sleep(0.05)
-    if status.result != "OK":
-        raise refusal(status)
-    return status
