@@ -96,6 +96,8 @@ def _program(slot: SlotInfo) -> Iterator[str]:
     yield f"   runs {slot.runs}  faults {slot.faults}{mean}{helpers}"
     if slot.jit:
         yield f"   jit {escape(_compiled(slot.jit))}"
+    if slot.bytecode == "discarded":
+        yield f"   bytecode {_exact(slot)}"
     if slot.last_fault:
         yield f"   last fault: {escape(slot.last_fault.get('detail', slot.last_fault.get('code', '')))}"
 
@@ -109,6 +111,13 @@ def _compiled(jit: Mapping[str, Any]) -> str:
         for key in ("size", "runs", "compiles", "compile_us")
     )
     return f"{size(length)}  runs {runs}  compiled {times} time{'s' * (times != 1)} in {microseconds(took)}"
+
+
+def _exact(slot: SlotInfo) -> str:
+    """What a slot without bytecode runs by."""
+    length = (slot.jit or {}).get("exact_code")
+    exact = f", {size(length)} of exact code" if isinstance(length, int) else ""
+    return f"discarded, runs by jit only{exact}"
 
 
 def device_lines(info: DeviceInfo) -> list[str]:
@@ -147,7 +156,9 @@ def slot_lines(slot: SlotInfo) -> list[str]:
             "sequence": slot.sequence_number,
             "helpers": hex_ids(slot.helpers) or "none",
             "granted": None if slot.capabilities is None else granted(slot.capabilities),
-            "bytecode": slot.bytecode,
+            "bytecode": _exact(slot).removeprefix("bytecode ")
+            if slot.bytecode == "discarded"
+            else slot.bytecode,
             "runs": slot.runs,
             "faults": slot.faults,
             "mean time": microseconds(slot.mean_us),

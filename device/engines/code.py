@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 from time import perf_counter
@@ -14,6 +15,8 @@ from device.engines.ran import Ran, timed
 from device.engines.selection import select
 from device.errors import Conflict, MicroBpfError, Unprocessable
 from device.vm.faults import GuestFault
+from device.vm.interpreter import InterpreterEngine
+from device.vm.interpreter.discarded import DiscardedProgram
 from device.vm.program import Engine, Outcome, Program, Run
 
 if TYPE_CHECKING:
@@ -75,7 +78,9 @@ class Code:
             ran = timed(native, self.program, run)
             later = session.compile_us - before[1]
             self.compiled(session.compiles - before[0], later)
-        if session.compiles or not self._size:
+        if isinstance(self.program, DiscardedProgram):
+            self._size = self.program.remains.prepared(run.memory.shape).size
+        elif session.compiles or not self._size:
             self._size = native.figures(self.program).size
         return Ran(ran.outcome, JIT, max(ran.run_us - later, 0), session.compile_us, self._size)
 
@@ -116,6 +121,29 @@ class Code:
         self._ensure(native, run)
         self.compiled(1, int((perf_counter() - begin) * 1_000_000))
 
+    def discard_bytecode(self, run: Run) -> DiscardedProgram:
+        """Have code and exact code made for such runs, and go on without the bytecode.
+
+        Raises Conflict, Unprocessable; see `require` and `run`.
+        """
+        self.require()
+        native = self.native
+        if native is None:
+            raise Unprocessable("no engine of this device compiles", code="not-compiled", where="action")
+        begin = perf_counter()
+        made = not native.is_ready(self.program, run)
+        with _compiling():
+            self.program = left = native.without_bytecode(self.program, run)
+        self.compiled(int(made), int((perf_counter() - begin) * 1_000_000))
+        self._size = 0
+        return left
+
+    def forget(self, program: Program) -> None:
+        """Have no engine keep anything that was made of a text."""
+        for engine in self._engines.values():
+            if isinstance(engine, InterpreterEngine | CompilingEngine):
+                engine.forget(program)
+
     def compiled(self, times: int, us: int) -> None:
         """Code was made so many times, in so many microseconds."""
         if times:
@@ -147,12 +175,13 @@ class Code:
 
     def figures(self, runs: int) -> dict[str, Any] | None:
         """What GET /slots/{n} says of code that has run so often; None when there was never any."""
-        if not self.compiles and self.quarantined is None:
+        left = self.program if isinstance(self.program, DiscardedProgram) else None
+        if not self.compiles and self.quarantined is None and left is None:
             return None
         loaded = self._loaded
         return {
             "size": loaded.figures(self.program).size if loaded is not None else 0,
-            "exact_code": 0,
+            "exact_code": left.exact_size if left else 0,
             "compiles": self.compiles,
             "compile_us": self.compile_us,
             "runs": runs,
@@ -160,20 +189,26 @@ class Code:
         }
 
     def _ensure(self, native: JitEngine, run: Run) -> None:
-        try:
+        with _compiling():
             native.ensure(self.program, run)
-        except MicroBpfError as error:
-            raise Unprocessable(
-                f"the program cannot be compiled: {error.detail}",
-                code="not-compiled",
-                where="engine",
-                hint="run it with another engine",
-            ) from error
 
     @property
     def _loaded(self) -> JitEngine | None:
         engine = self._engines.get(JIT)
         return engine.loaded if isinstance(engine, CompilingEngine) else None
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    try:
+        yield
+    except MicroBpfError as error:
+        raise Unprocessable(
+            f"the program cannot be compiled: {error.detail}",
+            code="not-compiled",
+            where="engine",
+            hint="run it with another engine",
+        ) from error
 
 
 def _counter_of(claim: Claim) -> CountingMachine:

@@ -58,6 +58,12 @@ class CompilingEngine:
                 self._counting = JitEngine(partial(Processor, machine=CountingMachine), machines=1)
             return self._counting
 
+    def forget(self, program: Program) -> None:
+        """Keep nothing of a text any longer."""
+        for engine in (self._engine, self._counting):
+            if engine is not None:
+                engine.discard(program)
+
     def close(self) -> None:
         """Free all machines. Runs have to have ended."""
         for engine in (self._engine, self._counting):

@@ -16,6 +16,7 @@ from device.engines.shadow import Differs, Record, copied
 from device.engines.shape import Shape
 from device.engines.wish import Wish
 from device.errors import MicroBpfError
+from device.vm.interpreter.discarded import DiscardedProgram
 from device.vm.memory import GuestMemory
 from device.vm.program import PLAIN, Engine, HelperGate, Program, Run
 
@@ -30,7 +31,6 @@ class Runner:
     """
 
     def __init__(self, program: Program, engines: Mapping[str, Engine], *, may_compile: bool = True) -> None:
-        self.program = program
         self.code = Code(program, engines)
         self.runs_by: Counter[str] = Counter()
         self._engines = engines
@@ -38,6 +38,20 @@ class Runner:
         self._instructions = self._calls = self._watched = 0
         self._last: Shape | None = None
         self._lock = Lock()
+
+    @property
+    def program(self) -> Program:
+        """What it runs."""
+        return self.code.program
+
+    @property
+    def discarded(self) -> bool:
+        """Whether the program runs without bytecode."""
+        return isinstance(self.program, DiscardedProgram)
+
+    def fit(self, wish: Wish) -> Wish:
+        """What a wish comes to for this program. Raises Conflict `bytecode-discarded`."""
+        return wish.without_bytecode() if self.discarded else wish
 
     def once(
         self,
@@ -51,6 +65,7 @@ class Runner:
         `began` hears what runs it. Raises MalformedRequest for an engine that is not there; Conflict
         `code-quarantined`, Unprocessable `not-compiled` when compiled code is wished for and cannot be had.
         """
+        wish = self.fit(wish)
         if wish.compiles:
             self.code.require()
         self._last = Shape.of(run)
@@ -120,6 +135,13 @@ class Runner:
         Raises Conflict, Unprocessable; see `once`.
         """
         self.code.compile(self._last.run() if self._last else Run(memory))
+
+    def discard_bytecode(self, memory: GuestMemory) -> Program:
+        """Have code made for runs like the last one, as `compile`, and go on without bytecode.
+
+        No run may be under way. Raises Conflict, Unprocessable; see `once`.
+        """
+        return self.code.discard_bytecode(self._last.run() if self._last else Run(memory))
 
     def figures(self) -> dict[str, Any] | None:
         """What GET /slots/{n} says of compiled code; None when there was never any."""

@@ -8,6 +8,7 @@ from typing import Final
 from device.engines.policy import JIT
 from device.engines.selection import AUTO
 from device.errors import MalformedRequest
+from device.vm.interpreter.discarded import bytecode_discarded
 
 _OF_CODE: Final = ("recompile", "shadow", "cycles")
 
@@ -25,6 +26,15 @@ class Wish:
     def compiles(self) -> bool:
         """Whether it cannot be fulfilled without compiled code."""
         return self.engine == JIT or self.shadow or self.recompile or self.cycles
+
+    def without_bytecode(self) -> Wish:
+        """The same of a program whose bytecode was discarded: it runs by jit.
+
+        Raises Conflict `bytecode-discarded` when it asks for what reads the bytecode.
+        """
+        if self not in (Wish(), Wish(JIT)):
+            bytecode_discarded()
+        return Wish(JIT)
 
     def require_sense(self) -> None:
         """Raises MalformedRequest when compiled code is asked for, and an engine that has none."""

@@ -19,6 +19,7 @@ from typing import Final
 from device.api import ExecAnswer, ExecRequest, JitAction, JobInfo, JobRequest, SlotInfo
 from device.engines import ENGINES, CompilingEngine, select
 from device.engines.policy import JIT
+from device.engines.wish import Wish
 from device.errors import Conflict, Unavailable
 from device.execution.access import Access
 from device.execution.console import RunLog
@@ -38,6 +39,8 @@ from device.storage.slots import SlotTable
 from device.storage.stores import MemoryStore
 from device.suit.capabilities import Capabilities, Maximum
 from device.vm.helpers import BareBoard
+from device.vm.interpreter.discarded import bytecode_discarded
+from device.vm.memory import GuestMemory
 from device.vm.ports import Board, SleepingClock
 from device.vm.profiles import UBPF, Profile
 from device.vm.program import Engine, Layout, build_memory
@@ -112,7 +115,7 @@ class Executor:
         work = order.work(prepared, slot.current)
         control = RunControl(deadline)
         entry = Entry(slot, control)
-        gate = await self._machine_gate(entry, order)
+        gate = await self._machine_gate(entry, work)
         try:
             with self._pool.request(self, client, gate or entry) as place:
                 if gate is not None:
@@ -131,10 +134,10 @@ class Executor:
         self._compared(slot, result)
         return Done(order, work, result, self._slots.size(slot))
 
-    async def _machine_gate(self, entry: Entry, order: Order) -> MachineGate | None:
+    async def _machine_gate(self, entry: Entry, work: Work) -> MachineGate | None:
         """The gate of a run that insists on compiled code; None for others."""
         engine = self.engines.get(JIT)
-        if not order.wish.compiles or not isinstance(engine, CompilingEngine):
+        if not work.wish.compiles or not isinstance(engine, CompilingEngine):
             return None
         if engine.loaded is None:
             await asyncio.to_thread(engine.load)
@@ -146,7 +149,7 @@ class Executor:
             raise Unavailable(
                 "all machines for compiled code are busy",
                 code="no-machine",
-                hint="leave the engine out: the interpreter runs it meanwhile",
+                hint="come back; with its bytecode the interpreter runs it meanwhile, if no engine is named",
                 retry_after_s=RETRY_AFTER_S,
             )
 
@@ -213,11 +216,13 @@ class Executor:
     def require_runnable(self, number: int, engine: str) -> None:
         """Look whether a slot could be run by an engine now; `load_stored` has to have been there before.
 
-        Raises NotFound, Conflict (slot empty), MalformedRequest (`engine-unavailable`), why the stored image
-        is refused, Unprocessable for a program that must not be compiled.
+        Raises NotFound, Conflict (slot empty, bytecode discarded), MalformedRequest (`engine-unavailable`),
+        why the stored image is refused, Unprocessable for a program that must not be compiled.
         """
         select(engine, self.engines)
-        self._slots.loaded(self._slots.at(number), Spent()).grant.require_engine(engine)
+        slot = self._slots.at(number)
+        self._slots.loaded(slot, Spent()).grant.require_engine(engine)
+        slot.current.fit(Wish(engine))
 
     async def measured(self, number: int) -> Prepared:
         """The program of a slot, loaded and verified once more for the times that this takes.
@@ -256,32 +261,44 @@ class Executor:
         return self._slots.info(number, fetching=fetching)
 
     async def change_code(self, number: int, action: JitAction) -> None:
-        """Compile the program of a slot anew, or drop its compiled code.
+        """Compile the program of a slot anew, drop its compiled code, or its bytecode.
 
-        Raises NotFound, Conflict (slot empty, code in quarantine, bytecode that is needed), Unprocessable for
-        a program that may not or cannot be compiled.
+        Raises NotFound, Conflict (slot empty or in use, code in quarantine, bytecode that is needed or was
+        discarded), Unprocessable for a program that may not or cannot be compiled.
         """
         slot = self._slots.at(number)
         await self._slots.load(slot, Spent())
         prepared = self._slots.loaded(slot, Spent())
-        if action == "discard-bytecode":
-            raise Conflict(
-                "the bytecode cannot be discarded: where a check fails, the budget ends or a program sleeps,"
-                " runs go on in the interpreter, which reads it",
-                code="bytecode-needed",
-                where="action",
-                hint="drop frees the compiled code instead",
-            )
         runner = slot.current
-        if action == "drop":
+        if action == "discard-bytecode":
+            await self._discard_bytecode(slot)
+        elif runner.discarded:
+            bytecode_discarded()
+        elif action == "drop":
             runner.code.drop()
         else:
             prepared.grant.require_engine(JIT)
-            memory = build_memory(
-                prepared.program, slot.data, rodata=slot.rodata, frame_size=prepared.grant.stack
-            )
-            await asyncio.to_thread(runner.compile, memory)
+            await asyncio.to_thread(runner.compile, self._plain_memory(slot, prepared))
         self.on_change(number)
+
+    async def _discard_bytecode(self, slot: Slot) -> None:
+        async with self._swap.idle(slot):
+            if self._jobs.holding(slot):
+                raise _in_use(slot)
+            prepared = self._slots.loaded(slot, Spent())
+            former, runner = prepared.program, slot.current
+            if runner.discarded:
+                return
+            prepared.grant.require_engine(JIT)
+            prepared.grant.require_plain()
+            left = await asyncio.to_thread(runner.discard_bytecode, self._plain_memory(slot, prepared))
+            self._slots.discarded(slot, former, left)
+            self._jobs.forget(former, left)
+        self._log.add("info", slot.source, "the bytecode was discarded: the program runs by jit alone")
+
+    def _plain_memory(self, slot: Slot, prepared: Prepared) -> GuestMemory:
+        """The memory of a run that is given nothing."""
+        return build_memory(prepared.program, slot.data, rodata=slot.rodata, frame_size=prepared.grant.stack)
 
     def local_store(self, number: int) -> MemoryStore:
         """The local store of a slot. Raises NotFound."""
@@ -294,7 +311,7 @@ class Executor:
         """
         slot = self._slots.at(number)
         if self._jobs.holding(slot):
-            raise Conflict(f"a job runs in slot {number}", code="slot-in-use", hint="end the job first")
+            raise _in_use(slot)
         await self._change({slot: None}, partial(self._images.clear, number), "operator")
 
     async def stop(self) -> None:
@@ -386,6 +403,10 @@ class Executor:
     def _job_changed(self, job: Job) -> None:
         self.on_job(job.number)
         self.on_change(job.slot.number)
+
+
+def _in_use(slot: Slot) -> Conflict:
+    return Conflict(f"a job runs in slot {slot.number}", code="slot-in-use", hint="end the job first")
 
 
 def _prepared(value: object) -> Prepared:

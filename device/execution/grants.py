@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from device.errors import LoadError, Unprocessable
+from device.errors import Conflict, LoadError, Unprocessable
 from device.suit.capabilities import STACK_MOST, Capabilities, Maximum
 from device.vm import loader
 from device.vm.helpers import Helper, profile_helpers
 from device.vm.memory import FRAME_SIZE
 from device.vm.profiles import PROFILES, UBPF, UBPF_FC, Profile
-from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX
+from device.vm.program import BUDGET_DEFAULT, BUDGET_MAX, PLAIN
 
 STORE_MAX: Final = 256
 _COMPILER: Final = "jit"
@@ -137,6 +137,15 @@ class Grant:
                 code="jit-denied",
                 where="engine",
                 hint="run it with another engine, or sign it without --no-jit",
+            )
+
+    def require_plain(self) -> None:
+        """Keep the bytecode of a program under rules for which nothing is compiled. Raises Conflict."""
+        if self.profile.rules != PLAIN:
+            raise Conflict(
+                f"the bytecode is needed: under the rules of profile {self.profile.name} nothing is compiled",
+                code="bytecode-needed",
+                where="action",
             )
 
 

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Final
@@ -30,6 +31,7 @@ from device.log import DeviceLog, Level
 from device.vm.advice import describe
 from device.vm.faults import FaultCode
 from device.vm.ports import SleepingClock
+from device.vm.program import Program
 
 KEPT: Final = 64
 """Jobs that have ended of which a device still tells."""
@@ -127,6 +129,12 @@ class Jobs:
     def all(self) -> tuple[Job, ...]:
         """Those that have not ended, and the last of those that have."""
         return tuple(self._jobs.values())
+
+    def forget(self, former: Program, left: Program) -> None:
+        """Have jobs that have ended keep what is left of a program instead of it."""
+        for job in self._jobs.values():
+            if job.ended.is_set() and job.work.program is former:
+                job.work = replace(job.work, program=left)
 
     @property
     def occupied(self) -> tuple[bool, ...]:

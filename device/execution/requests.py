@@ -70,13 +70,15 @@ class Order:
 
         Raises Unprocessable when the program calls a helper outside the effective list and the request wants
         that looked at now, may not be compiled and the request wants that, or has another layout; Conflict
-        when its code is in quarantine then; MalformedRequest when it wants the image's list and there is
-        none. The log gets every call with the lists that lack it, and ids that grant nothing.
+        when its code is in quarantine then, or the request wants the bytecode that was discarded;
+        MalformedRequest when it wants the image's list and there is none. The log gets every call with the
+        lists that lack it, and ids that grant nothing.
         """
         request = self.request
         _require_layout(prepared.program.layout, self.terms.layout)
         grant = prepared.grant.femto() if self.terms.femto else prepared.grant
-        if self.wish.compiles:
+        wish = runner.fit(self.wish)
+        if wish.compiles:
             grant.require_engine(JIT)
             runner.code.require()
         lists = Lists.of(grant.available, grant.helpers, prepared.program.declared_helpers, self.access)
@@ -91,7 +93,7 @@ class Order:
         return Work(
             program=prepared.program,
             runner=runner,
-            wish=self.wish,
+            wish=wish,
             budget=grant.budget_of(request.budget),
             frame_size=grant.stack,
             available=grant.available,

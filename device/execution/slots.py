@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from device.api import SlotInfo, SlotState
@@ -22,7 +23,8 @@ from device.log import DeviceLog
 from device.storage.slots import SlotTable, StoredImage
 from device.storage.stores import MemoryStore
 from device.suit.capabilities import Capabilities, decode
-from device.vm.program import Engine, Layout
+from device.vm.interpreter.discarded import bytecode_discarded
+from device.vm.program import Engine, Layout, Program
 
 _SAYABLE: Final = 10**6
 """From here on a number is not repeated: CBOR has some that Python does not print."""
@@ -63,7 +65,7 @@ class Slots:
     def size(self, slot: Slot) -> int:
         """Bytes of the image in a slot."""
         image = self._images.get(slot.number)
-        return len(image.image) if image else 0
+        return image.size if image else 0
 
     # Checking and loading
 
@@ -86,11 +88,16 @@ class Slots:
             raise
 
     async def check_stored(self, number: int) -> Prepared:
-        """The program of a stored image, made once more. Raises Conflict (slot empty), as `check`."""
+        """The program of a stored image, made once more.
+
+        Raises Conflict (slot empty, bytecode discarded), as `check`.
+        """
         self.at(number)
         image = self._images.get(number)
         if image is None:
             raise slot_empty(number)
+        if image.released is not None:
+            bytecode_discarded()
         return await self.check(number, image.image, _capabilities(image))
 
     async def load(self, slot: Slot, spent: Spent) -> None:
@@ -149,14 +156,14 @@ class Slots:
             name=image.name,
             digest=image.digest,
             tag=image.digest.hex()[:8],
-            size=len(image.image),
+            size=image.size,
             layout=prepared.program.layout.name.lower() if prepared else None,
             profile=self.grant(number, image).profile.name,
             sequence_number=image.sequence_number,
             helpers=tuple(sorted(prepared.calls)) if prepared else (),
             metadata_helpers=_sorted(prepared.program.declared_helpers) if prepared else None,
             capabilities=None if image.capabilities is None else _capabilities(image).to_map(),
-            bytecode="present",
+            bytecode="discarded" if slot.runner and slot.runner.discarded else "present",
             runs=slot.runs,
             faults=slot.faults,
             last_fault=slot.last_fault,
@@ -173,10 +180,23 @@ class Slots:
 
     def drop_code(self, former: Collection[Runner]) -> None:
         """Free the code of programs that are gone, unless another slot has the same."""
-        texts = {slot.prepared.program.text for slot in self._slots if slot.prepared}
         for runner in former:
-            if runner.program.text not in texts:
+            if runner.discarded or not self._has(runner.program.text):
                 runner.code.drop()
+
+    def discarded(self, slot: Slot, former: Program, left: Program) -> None:
+        """A slot goes on with what is left of a program without its bytecode, which nothing keeps from here.
+
+        Another slot with the same text still has its own.
+        """
+        if slot.prepared is not None:
+            slot.prepared = replace(slot.prepared, program=left)
+        self._images.release(slot.number)
+        if not self._has(former.text):
+            slot.current.code.forget(former)
+
+    def _has(self, text: bytes) -> bool:
+        return any(slot.prepared and slot.prepared.program.text == text for slot in self._slots)
 
 
 def _keep(slot: Slot, prepared: Prepared, spent: Spent) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from device.engines.runner import Runner
+from device.errors import Conflict
 from device.execution.pool import ended
 from device.execution.programs import Prepared
 from device.execution.slot import Slot
@@ -51,6 +52,22 @@ class Swap:
                     slot.closed = False
                 self._opened()
         self._slots.drop_code(former)
+
+    @asynccontextmanager
+    async def idle(self, slot: Slot) -> AsyncIterator[None]:
+        """Hold a slot without any run for as long: new ones wait, and nobody's is killed.
+
+        Raises Conflict `slot-in-use` when those in it do not end soon.
+        """
+        async with self._changing:
+            try:
+                slot.closed = True
+                if not await slot.wait_idle(REPLACE_GRACE_S):
+                    raise Conflict(f"slot {slot.number} is in use", code="slot-in-use", hint="try again")
+                yield
+            finally:
+                slot.closed = False
+                self._opened()
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import local
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import finalize
 
 from device.jit.compile import Compiled, Shape
@@ -23,13 +23,19 @@ from device.jit.unit import Unit, packed
 from device.jit.watchdog import Watchdog
 from device.vm.faults import GuestFault
 from device.vm.interpreter.closures import Closures
+from device.vm.interpreter.discarded import (
+    DiscardedProgram,
+    Remains,
+    WholePrepared,
+    bytecode_discarded,
+)
 from device.vm.interpreter.engine import InterpreterEngine
-from device.vm.interpreter.entrance import Entrance
-from device.vm.interpreter.execution import at_entry
+from device.vm.interpreter.entrance import LARGEST_BUDGET, Entrance
+from device.vm.interpreter.execution import Execution, at_entry
 from device.vm.interpreter.machine import Machine, places_of
 from device.vm.interpreter.prepared import Enterable, Prepared
 from device.vm.memory import STACK_TOP, WINDOWS, GuestMemory, window_of
-from device.vm.program import Outcome, Program, Run
+from device.vm.program import PLAIN, Outcome, Program, Run
 
 SHARE: Final = 1 << 24
 """Instructions that compiled code is handed at once, some 50 ms: then a job looks whether others wait."""
@@ -47,6 +53,13 @@ class Figures:
 
     size: int = 0
     units: int = 0
+
+
+class Key(NamedTuple):
+    """Under what code is kept: what any translation of a program depends on, and GuestMemory.shape."""
+
+    program: Hashable
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,16 +97,26 @@ class JitEngine(InterpreterEngine):
     def begin(self, program: Program, run: Run) -> Outcome:
         """See InterpreterEngine. Outside of a session it waits for a machine; one that is stopped faults."""
         if self._session is not None:
-            return super().begin(program, run)
+            return self._begin(program, run)
         try:
             claim = self.machines.wait(run.control.check)
         except GuestFault as stopped:
             return Outcome(None, program.locate(stopped.record(program.entry)), 0)
         try:
             with self.session(claim):
-                return super().begin(program, run)
+                return self._begin(program, run)
         finally:
             claim.release()
+
+    def _begin(self, program: Program, run: Run) -> Outcome:
+        if not isinstance(program, DiscardedProgram):
+            return super().begin(program, run)
+        if run.rules != PLAIN:
+            bytecode_discarded()
+        machine = Machine(run)
+        known = run.budget <= LARGEST_BUDGET and machine.canonical
+        prepared = program.remains.prepared(run.memory.shape) if known else program.remains.alone
+        return Execution(self, prepared, program, machine).outcome()
 
     def enter(self, entrance: Entrance, run: Run) -> Outcome:
         """See InterpreterEngine: here without what only the exact tier needs."""
@@ -153,8 +176,11 @@ class JitEngine(InterpreterEngine):
         self.machines.close()
 
     def ensure(self, program: Program, run: Run) -> None:
-        """Have the code be there that such a run enters. Raises EncodingError."""
-        if self._entrances.find(program, run) is not None:
+        """Have the code be there that such a run enters. Raises EncodingError.
+
+        Without bytecode there is what there is: other runs begin in the exact tier.
+        """
+        if isinstance(program, DiscardedProgram) or self._entrances.find(program, run) is not None:
             return
         prepared, registers = self.prepared(program, run), at_entry(run)
         if not self._is_ready(prepared, program, registers):
@@ -186,7 +212,7 @@ class JitEngine(InterpreterEngine):
 
     def is_ready(self, program: Program, run: Run) -> bool:
         """Whether it is."""
-        if self._entrances.find(program, run) is not None:
+        if isinstance(program, DiscardedProgram) or self._entrances.find(program, run) is not None:
             return True
         with self._lock:
             prepared = self._programs.get(self.key(program, run))
@@ -198,6 +224,8 @@ class JitEngine(InterpreterEngine):
 
     def figures(self, program: Program) -> Figures:
         """What there is of a program."""
+        if isinstance(program, DiscardedProgram):
+            return Figures(program.remains.size, len(program.remains.compiled))
         with self._lock:
             kept = [one.translation for one in self._programs.values() if one.closures.text == program.text]
         made = [one for one in kept if isinstance(one, NativeTranslation)]
@@ -205,13 +233,41 @@ class JitEngine(InterpreterEngine):
 
     def discard(self, program: Program) -> None:
         """Drop all code of a program; what runs keeps its own until it ends."""
+        if isinstance(program, DiscardedProgram):
+            for prepared in program.remains.all:
+                prepared.drop()
+                self._entrances.forget(prepared)
+            return
         with self._lock:
             self._compiling.clear()
-            for key in [key for key, one in self._programs.items() if one.closures.text == program.text]:
-                self.drop(key)
+        self.forget(program)
+
+    def without_bytecode(self, program: Program, run: Run) -> DiscardedProgram:
+        """The program with code for such runs and all shapes of memory that there is code for, and no text.
+
+        What it has is its own: it is not shared with who has the same text, and not evicted. Raises
+        EncodingError.
+        """
+        prepared, registers = self.prepared(program, run), at_entry(run)
+        prepared.translate(program.entry, registers)
+        kept = {run.memory.shape: prepared}
+        wanted = super().key(program, run)
+        with self._lock:
+            for key, one in self._programs.items():
+                if isinstance(key, Key) and key.program == wanted:
+                    kept.setdefault(key.shape, one)
+        made = {
+            shape: (one.translation.finished(), one.translation.size)
+            for shape, one in kept.items()
+            if isinstance(one.translation, NativeTranslation)
+        }
+        exact = Closures(program.text, program.relative_data_base).whole()
+        return DiscardedProgram.of(program, Remains.of(exact, made))
 
     def translate(self, prepared: Prepared, pc: int, registers: list[int]) -> None:
         """See InterpreterEngine."""
+        if isinstance(prepared, WholePrepared):
+            return
         start = perf_counter()
         super().translate(prepared, pc, registers)
         session = self._session
@@ -245,7 +301,7 @@ class JitEngine(InterpreterEngine):
 
     def key(self, program: Program, run: Run) -> Hashable:
         """What a translation depends on."""
-        return super().key(program, run), run.memory.shape
+        return Key(super().key(program, run), run.memory.shape)
 
     def translator(self, closures: Closures, program: Program, run: Run) -> Callable[[], NativeTranslation]:
         """What compiles the program."""

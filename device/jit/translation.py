@@ -7,6 +7,7 @@ was killed (unit, takeover).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
@@ -25,6 +26,30 @@ VARIANTS: Final = 4
 """Entries at one slot with different knowledge; further ones share one that knows nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of registers at `entries`; a run begins at `start`, with `arguments` in r1 and r2."""
+
+    entries: Mapping[int, int]
+    start: int
+    arguments: tuple[int, int]
+
+    def kinds(self, pc: int, registers: Sequence[int]) -> Kinds:
+        """Of these registers. At a run's beginning they say what the shape of memory says."""
+        live = self.entries[pc]
+        kinds = kinds_of(registers, live)
+        if pc != self.start:
+            return kinds
+        expected = (0, *self.arguments, *[0] * (FRAME_POINTER - 3))
+        return (
+            tuple(
+                exactly(value) if live & BOTH[register] and value == registers[register] else kinds[register]
+                for register, value in enumerate(expected)
+            )
+            + kinds[FRAME_POINTER:]
+        )
+
+
 class NativeTranslation:
     """The compiled units of a text for one shape of memory. May be used by several threads.
 
@@ -35,12 +60,12 @@ class NativeTranslation:
         self, decode: Decode, slots: int, entry: int, shape: Shape, processor: Callable[[], Processor]
     ) -> None:
         self._shape = shape
-        self._start = entry
-        context = shape.places[CONTEXT_PLACE]
-        self._arguments = (CONTEXT_BASE, context.end - context.start) if context is not None else (0, 0)
         self._processor = processor
         self._functions = Functions(decode, slots, entry)
         self.entries: Mapping[int, int] = self._functions.entries
+        context = shape.places[CONTEXT_PLACE]
+        length = 0 if context is None else context.end - context.start
+        self.known = Known(self.entries, entry, (CONTEXT_BASE, length) if context is not None else (0, 0))
         self.returned = self._functions.returned
         self._units: dict[Entry, Unit] = {}
         self._guesses = Guesses(decode, slots)
@@ -58,22 +83,12 @@ class NativeTranslation:
 
     def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
         """What is to be entered at one of `entries` with these registers."""
-        return among(Entry(pc, self._kinds(pc, registers)), self._units, VARIANTS)
+        return among(Entry(pc, self.known.kinds(pc, registers)), self._units, VARIANTS)
 
-    def _kinds(self, pc: int, registers: Sequence[int]) -> Kinds:
-        """What is known of the registers. At a run's beginning they say what the shape of memory says."""
-        live = self.entries[pc]
-        kinds = kinds_of(registers, live)
-        if pc != self._start:
-            return kinds
-        expected = (0, *self._arguments, *[0] * (FRAME_POINTER - 3))
-        return (
-            tuple(
-                exactly(value) if live & BOTH[register] and value == registers[register] else kinds[register]
-                for register, value in enumerate(expected)
-            )
-            + kinds[FRAME_POINTER:]
-        )
+    def finished(self) -> FinishedTranslation:
+        """The units that there are, without what others are made from."""
+        with self._lock:
+            return FinishedTranslation(self, dict(self._units))
 
     def find(self, entry: Entry) -> Unit | None:
         """The unit of an entry, if it was made."""
@@ -94,3 +109,29 @@ class NativeTranslation:
             if stale:
                 self._units.clear()
             return stale
+
+
+class FinishedTranslation:
+    """The units of a translation that makes no others: an entry that has none is left to the exact tier."""
+
+    def __init__(self, made: NativeTranslation, units: Mapping[Entry, Unit]) -> None:
+        self.entries = made.entries
+        self.returned = made.returned
+        self._known = made.known
+        self._units = units
+
+    def entry_at(self, pc: int, registers: Sequence[int]) -> Entry:
+        """What is to be entered at one of `entries` with these registers."""
+        return among(Entry(pc, self._known.kinds(pc, registers)), self._units, 0)
+
+    def find(self, entry: Entry) -> Unit | None:
+        """The unit of an entry, if it was made."""
+        return self._units.get(entry)
+
+    def make(self, entry: Entry) -> bool:
+        """Whether there is one."""
+        return entry in self._units
+
+    def missed(self, _pc: int) -> bool:
+        """Guesses are not given up: there would be no code without them."""
+        return False

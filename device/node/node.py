@@ -228,6 +228,7 @@ class Node:
                 info=self.info,
                 slot_info=self.slot_info,
                 image=self.slots.get,
+                read=self.slots.read,
                 sequence_number=lambda: self.slots.sequence_number,
             ),
             SourceCheck() if self.config.verify_sources else None,

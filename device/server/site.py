@@ -55,6 +55,7 @@ class Parts:
     info: Callable[[], DeviceInfo]
     slot_info: Callable[[int], SlotInfo]
     image: Callable[[int], StoredImage | None]
+    read: Callable[[StoredImage], bytes | None]
     sequence_number: Callable[[], int]
 
 
@@ -190,7 +191,7 @@ class DeviceSite(BoundedSite):
             store = StoreResource(transfers, parts.executor.local_store(number))
             self._stores.append(store)
             self._put(f"slots/{number}", slot)
-            self._put(f"slots/{number}/image", ImageResource(transfers, number, parts.image))
+            self._put(f"slots/{number}/image", ImageResource(transfers, number, parts.image, parts.read))
             self._put(f"slots/{number}/exec", ExecResource(transfers, number, parts.executor))
             self._put(f"slots/{number}/packet", PacketResource(transfers, number, parts.executor))
             jit = JitResource(transfers, number, parts.slot_info, parts.executor)

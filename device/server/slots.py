@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiocoap import Code, Message
@@ -13,6 +14,7 @@ from device.resource import Transfers
 from device.server.base import MapResource, answer, answer_format, body, numbers
 from device.storage.slots import StoredImage
 from device.transport import peer_host
+from device.vm.interpreter.discarded import bytecode_discarded
 
 
 class SlotsResource(MapResource):
@@ -60,10 +62,17 @@ class ImageResource(MapResource):
 
     rt = "micro-bpf.image"
 
-    def __init__(self, transfers: Transfers, number: int, image: Callable[[int], StoredImage | None]) -> None:
+    def __init__(
+        self,
+        transfers: Transfers,
+        number: int,
+        image: Callable[[int], StoredImage | None],
+        read: Callable[[StoredImage], bytes | None],
+    ) -> None:
         super().__init__(transfers)
         self._number = number
         self._image = image
+        self._read = read
 
     async def render_get(self, request: Message) -> Message:
         """The bytes. Those past the end of the image do not exist: there may be fewer than asked for."""
@@ -72,12 +81,14 @@ class ImageResource(MapResource):
         stored = self._image(self._number)
         if stored is None:
             raise slot_empty(self._number)
-        size = len(stored.image)
+        image = stored.image if stored.released is None else await asyncio.to_thread(self._read, stored)
+        if image is None:
+            bytecode_discarded()
         offset = asked.get("offset", 0)
-        if offset > size:
-            raise MalformedRequest(f"the image has {size} bytes", where="offset")
-        content = stored.image[offset : offset + asked.get("length", size)]
-        return answer(SlotContent(self._number, stored.digest, size, offset, content), content_format)
+        if offset > stored.size:
+            raise MalformedRequest(f"the image has {stored.size} bytes", where="offset")
+        content = image[offset : offset + asked.get("length", stored.size)]
+        return answer(SlotContent(self._number, stored.digest, stored.size, offset, content), content_format)
 
 
 class ExecResource(MapResource):
@@ -100,7 +111,7 @@ class ExecResource(MapResource):
 
 
 class JitResource(MapResource):
-    """POST /slots/{n}/jit: have the program compiled, or its compiled code dropped."""
+    """POST /slots/{n}/jit: have the program compiled, or its code or bytecode dropped."""
 
     rt = "micro-bpf.jit"
     max_body = 256

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from device.errors import StorageError
@@ -17,7 +17,7 @@ class StoredImage:
     """What a slot holds: the bytes that were signed, their SHA-256, and the update that brought them.
 
     `capabilities` are those of its signed manifest, encoded as there, None when that has none (suit.md
-    section 8).
+    section 8). When it was `released`, only its size is in memory, and `image` is empty.
     """
 
     image: bytes
@@ -25,6 +25,12 @@ class StoredImage:
     name: str
     sequence_number: int
     capabilities: bytes | None = None
+    released: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the image."""
+        return len(self.image) if self.released is None else self.released
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,13 @@ class Backing(Protocol):
         """What was saved last, as far as it is undamaged."""
 
     def save(self, contents: Contents) -> None:
-        """Keep the contents. When this raises StorageError, the former ones are what the next start finds."""
+        """Keep the contents. When this raises StorageError, the former ones are what the next start finds.
+
+        Images that were released are there already, and stay.
+        """
+
+    def read(self, digest: bytes) -> bytes:
+        """An image that was saved. Raises StorageError when it is damaged or gone."""
 
 
 class SlotTable:
@@ -67,6 +79,22 @@ class SlotTable:
     def get(self, slot: int) -> StoredImage | None:
         """What the slot holds, or None."""
         return self._contents.images.get(slot) if slot < self.count else None
+
+    def release(self, slot: int) -> None:
+        """Keep the bytes of a slot's image in memory no longer; a backing still has them."""
+        image = self._contents.images[slot]
+        if image.released is None:
+            left = replace(image, image=b"", released=image.size)
+            self._contents = replace(self._contents, images={**self._contents.images, slot: left})
+
+    def read(self, image: StoredImage) -> bytes | None:
+        """The bytes of an image that a slot holds; None when it was released and nothing else has them.
+
+        Raises StorageError when what was saved is damaged or gone.
+        """
+        if image.released is None:
+            return image.image
+        return self._backing.read(image.digest) if self._backing else None
 
     @property
     def beyond(self) -> tuple[int, ...]:

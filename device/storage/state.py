@@ -132,14 +132,27 @@ class StateDirectory:
         capabilities = None if granted is None else bytes.fromhex(granted)
         return StoredImage(image, digest, entry["name"], entry["sequence_number"], capabilities)
 
+    def read(self, digest: bytes) -> bytes:
+        """An image that was saved. Raises StorageError when it is damaged or gone."""
+        path = self._images / digest.hex()
+        try:
+            image = path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"cannot read an image: {_reason(error)}", where=str(path)) from error
+        if hashlib.sha256(image).digest() != digest:
+            raise StorageError(f"image {digest.hex()[:8]} is damaged", where=str(path))
+        return image
+
     def save(self, contents: Contents) -> None:
         """Keep the contents: images first, then the record, then what nobody names any more goes.
 
         Raises StorageError up to the moment at which the new record is in place.
         """
-        kept = {image.digest.hex(): image.image for image in contents.images.values()}
+        held = [image for image in contents.images.values() if image.released is None]
+        images = {image.digest.hex(): image.image for image in held}
+        kept = {image.digest.hex() for image in contents.images.values()}
         with self._storing("images"):
-            for name, image in kept.items():
+            for name, image in images.items():
                 # What lies there was checked when it was loaded, or written by us; a damaged one is replaced.
                 if not _holds(self._images / name, image):
                     self._put(self._images / name, image)

@@ -246,7 +246,9 @@ class Installer:
         """The second image match, in the validate section: of what lies in the slot now."""
         stored = self._slots.get(operation.slot)
         self._console.matches_slot(operation)
-        if stored is None or sha256(stored.image).digest() != operation.digest:
+        # Bytes that were released meanwhile were looked at when they were stored.
+        held = stored is not None and (stored.digest if stored.released else sha256(stored.image).digest())
+        if held != operation.digest:
             raise refuse(
                 Refusal.STORAGE, f".ram.{operation.slot} does not hold what was stored", where="validate"
             )

@@ -391,8 +391,8 @@ WRONG = {
     "shadow": exec_("4.00", "malformed", {"shadow": True, "engine": "interpreter"}),
     "cycles": exec_("4.00", "malformed", {"cycles": True, "engine": "interpreter"}),
     "cycles of a comparison": exec_("4.00", "malformed", {"cycles": True, "shadow": True}),
-    "bytecode that is needed": Wrong(
-        POST, "/slots/0/jit", "4.09", "bytecode-needed", {"action": "discard-bytecode"}
+    "bytecode of an empty slot": Wrong(
+        POST, "/slots/3/jit", "4.09", "slot-empty", {"action": "discard-bytecode"}
     ),
     "code of an empty slot": Wrong(POST, "/slots/3/jit", "4.09", "slot-empty", {"action": "compile"}),
     "unknown action": Wrong(POST, "/slots/0/jit", "4.00", "malformed", {"action": "polish"}),

@@ -164,15 +164,6 @@ async def test_code_is_made_anew_on_request(bench: Bench) -> None:
     assert (found["compiles"], found["runs"]) == (3, 5)
 
 
-async def test_bytecode_is_needed_and_stays(bench: Bench) -> None:
-    await bench.install(0, SEVEN)
-    await jit(bench)
-    reply = await act(bench, "discard-bytecode")
-    assert (reply.code, reply.problem.code) == ("4.09", "bytecode-needed")
-    assert (await bench.get("/slots/0")).value["bytecode"] == "present"
-    assert (await bench.execute(0, {"engine": "switch"})).value["r0_signed"] == 7
-
-
 async def test_another_program_is_other_code(bench: Bench) -> None:
     """Both have one length and one layout, so that the second takes the place of the first."""
     for number in (1, 2, 1, 3):

@@ -64,6 +64,9 @@ class Disk:
         if self.full:
             raise StorageError("cannot write record: No space left on device", hint="make space")
 
+    def read(self, digest: bytes) -> bytes:
+        raise StorageError(f"image {digest.hex()} is gone")
+
 
 class Bench:
     """An installer on a device with an old program in slot 2 and sequence number 6."""

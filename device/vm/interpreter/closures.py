@@ -6,7 +6,7 @@ do it raises: GuestFault at this instruction, Finished when the entry function r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -69,10 +69,30 @@ class Closures:
             return partial(_refuse, fault.code, fault.detail)
         return _BUILDERS[step[0]](step, pc, self.slots, self._data_base)
 
+    def whole(self) -> tuple[Closure, ...]:
+        """The closures of all slots: what there is to execute when there is no text any more."""
+        return tuple(map(self.build, range(self.slots)))
+
     def _first(self, pc: int, r: list[int], m: Machine) -> int:
         closure = self.build(pc)
         self.code[pc] = closure
         return closure(r, m)
+
+
+class WholeClosures(Closures):
+    """Closures that were made before the text went. Several of these may share them."""
+
+    __slots__ = ("_whole",)
+
+    def __init__(self, whole: Sequence[Closure]) -> None:
+        super().__init__(b"", 0)
+        self._whole = whole
+        self.slots = len(whole)
+        self.code = [*whole, _past_the_end]
+
+    def build(self, pc: int) -> Closure:
+        """See Closures."""
+        return self._whole[pc]
 
 
 def _past_the_end(_r: list[int], _m: Machine) -> int:

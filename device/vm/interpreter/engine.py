@@ -131,6 +131,12 @@ class InterpreterEngine:
         self._entrances.forget(dropped)
         self._held -= dropped.closures.slots
 
+    def forget(self, program: Program) -> None:
+        """Keep nothing of a text any longer; what runs keeps its own until it ends."""
+        with self._lock:
+            for key in [key for key, one in self._programs.items() if one.closures.text == program.text]:
+                self.drop(key)
+
     def key(self, program: Program, run: Run) -> Hashable:
         """What a translation depends on."""
         stack = run.memory.stack
