@@ -49,7 +49,7 @@ class Link(asyncio.DatagramProtocol):
 
     def __init__(self, target: tuple[Any, ...], weather: Weather, chance: random.Random) -> None:
         self.count = Count()
-        self._target = target
+        self._target = _numeric(target)
         self._weather = weather
         self._chance = chance
         self._far: OrderedDict[Any, asyncio.DatagramTransport] = OrderedDict()
@@ -80,9 +80,14 @@ class Link(asyncio.DatagramProtocol):
         """Somebody is gone; the link says nothing of it."""
 
     async def _open(self, data: bytes, source: Any) -> None:
-        far, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Far(lambda answer: self._carry(self._near, answer, source)), remote_addr=self._target[:2]
-        )
+        try:
+            far, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: _Far(lambda answer: self._carry(self._near, answer, source)),
+                remote_addr=self._target,
+            )
+        except OSError:  # no way there, as for a datagram that is lost on its way
+            self.count.lost += 1
+            return
         if source in self._far:  # two at once from one address
             far.close()
         self._far.setdefault(source, far)
@@ -120,6 +125,12 @@ class _Far(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """Nobody is there any more; the link says nothing of it."""
+
+
+def _numeric(address: tuple[Any, ...]) -> tuple[str, int]:
+    """Host and port of a socket's address, with the interface that an address of one link needs."""
+    host, port, *rest = address
+    return (f"{host}%{rest[1]}" if rest and rest[1] else host), port
 
 
 def _send(way: asyncio.DatagramTransport, data: bytes, to: Any) -> None:
