@@ -4,7 +4,8 @@
 
 Prints a line a minute and a summary: wrong answers, memory after the warm-up and in the end, tasks, threads,
 descriptors. Ends with 1 when an answer was wrong, memory grew by more than --growth MiB after the warm-up,
-or tasks, threads or descriptors did.
+or tasks, threads or descriptors did. A soak that is no longer than its warm-up judges the answers alone, and
+says so.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def summary(campaign: Campaign, given: argparse.Namespace, took: float) -> dict[
         "wrong": campaign.tally.wrong,
         "warm": warm.to_map(),
         "end": end.to_map(),
+        "compared": warm is not end,
         "grown": grown(warm, end, given.growth),
     }
     return {"ok": not found["wrong"] and not found["grown"], **found}
@@ -105,6 +107,10 @@ def show(found: dict[str, Any]) -> str:
         f"{name:<12} {value:>10.1f} {found['end'][name]:>10.1f}" for name, value in found["warm"].items()
     ]
     lines += [f"WRONG {text}" for text in found["wrong"]] + [f"GROWN {name}" for name in found["grown"]]
+    if not found["compared"]:
+        lines.append(
+            "over before the warm-up was: what it holds is not compared, --seconds or --warm-up says more"
+        )
     return "\n".join([*lines, "good" if found["ok"] else "not good"])
 
 
