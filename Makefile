@@ -54,14 +54,14 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.property.differential --seconds $(SECONDS)
 
 # A device under requests, deploys, faults, kills and garbage: make soak SECONDS=3600 RATE=200. It prints what was
-# wrong, and what the device held after a warm-up and in the end.
+# wrong, and what the device held after a warm-up of two minutes and in the end.
 RATE := 200
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) --rate $(RATE)
 
-# The same layer by layer: every opcode, operand form, aliasing and corner value; sequences; loops and calls; the
-# ends of regions; large code; every budget. All there is, a million and a half programs (some 90 minutes of a quiet
-# core), or so many of them: make layers PROGRAMS=100000 PROCESSES=2
+# All engines against each other, layer by layer: every opcode, operand form, aliasing and corner value; sequences;
+# loops and calls; the ends of regions; large code; every budget. All there is, a million and a half programs (some
+# 90 minutes of a quiet core), or so many of them: make layers PROGRAMS=100000 PROCESSES=2
 PROGRAMS := 0
 PROCESSES := 1
 layers: $(STAMP)
