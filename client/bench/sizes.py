@@ -16,6 +16,8 @@ from client.examples import Example
 from device.errors import LoadError
 from device.jit.compile import Compiled
 from device.vm import loader
+from device.vm.interpreter.closures import Closures
+from device.vm.interpreter.discarded import exact_size
 from device.vm.layouts.convert import Wish, convert
 from device.vm.program import Layout, Program
 
@@ -66,7 +68,7 @@ def _row(published: Published, example: Example) -> Row:
         "elf": len(built),
         "elf_stripped": _size(built, Layout.ELF),
         "jit": code + len(program.rodata) + len(program.data),
-        "exact_code": None,
+        "exact_code": exact_size(Closures(program.text, program.relative_data_base).whole()),
         "jit_ebpf_ratio": code / len(program.text),
         "published_jit": published.jit,
         "code": code,

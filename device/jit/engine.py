@@ -88,7 +88,7 @@ class JitEngine(InterpreterEngine):
         self.machines = Machines(processor, machines)
         self._thread = local()
         self._compiler: ThreadPoolExecutor | None = None
-        self._compiling: set[Hashable] = set()
+        self._compiling: dict[Hashable, bytes] = {}
         self._closed = False
         self._sizes: dict[Prepared, int] = {}
         self._code = 0
@@ -195,7 +195,7 @@ class JitEngine(InterpreterEngine):
         with self._lock:
             if key in self._compiling or self._closed:
                 return
-            self._compiling.add(key)
+            self._compiling[key] = program.text
             if self._compiler is None:
                 self._compiler = ThreadPoolExecutor(1, thread_name_prefix="jit-compiler")
             self._compiler.submit(self._compile_now, key, program, run, done)
@@ -207,7 +207,10 @@ class JitEngine(InterpreterEngine):
         with suppress(JitError):
             self.ensure(program, run)
             with self._lock:
-                self._compiling.discard(key)  # one that failed is not tried again
+                if self._compiling.pop(key, None) is None:  # one that failed is not tried again
+                    if key in self._programs:  # it was dropped meanwhile
+                        self.drop(key)
+                    return
             done(1, int((perf_counter() - begin) * 1_000_000))
 
     def is_ready(self, program: Program, run: Run) -> bool:
@@ -239,7 +242,8 @@ class JitEngine(InterpreterEngine):
                 self._entrances.forget(prepared)
             return
         with self._lock:
-            self._compiling.clear()
+            for key in [key for key, text in self._compiling.items() if text == program.text]:
+                del self._compiling[key]
         self.forget(program)
 
     def without_bytecode(self, program: Program, run: Run) -> DiscardedProgram:

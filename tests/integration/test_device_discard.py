@@ -221,16 +221,39 @@ async def test_jobs_and_packets_go_on(bench: Bench) -> None:
     assert (await bench.get("/slots/0")).value["faults"] == 0
 
 
-async def test_a_slot_in_use_keeps_its_bytecode(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slot_in_use_keeps_its_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swap, "REPLACE_GRACE_S", 0.05)
-    await bench.install(0, SPIN)
-    job = (await bench.ask(POST, "/jobs", {"slot": 0, "budget": 2**32 - 1})).value["id"]
-    await eventually(lambda: bench.node.executor.job(job).state == "running")
-    reply = await bench.ask(POST, "/slots/0/jit", {"action": "discard-bytecode"})
-    assert (reply.code, reply.problem.code) == ("4.09", "slot-in-use")
-    assert (await bench.ask(DELETE, f"/jobs/{job}")).code == "2.02"
-    assert (await bench.get("/slots/0")).value["bytecode"] == "present"
-    assert (await discard(bench))["bytecode"] == "discarded"
+    async with device(limits=NodeLimits(budget_default=2**32 - 1)) as bench:
+        await bench.install(0, SPIN)
+        job = (await bench.ask(POST, "/jobs", {"slot": 0})).value["id"]
+        await eventually(lambda: bench.node.executor.job(job).state == "running")
+        reply = await bench.ask(POST, "/slots/0/jit", {"action": "discard-bytecode"})
+        assert (reply.code, reply.problem.code) == ("4.09", "slot-in-use")
+        assert (await bench.ask(DELETE, f"/jobs/{job}")).code == "2.02"
+        assert (await bench.get("/slots/0")).value["bytecode"] == "present"
+        assert (await discard(bench))["bytecode"] == "discarded"
+
+
+async def test_a_program_without_bytecode_can_be_killed() -> None:
+    async with device(limits=NodeLimits(budget_default=2**32 - 1)) as bench:
+        await bench.install(0, SPIN)
+        await discard(bench)
+        for context in (None, b"there is no code for this"):
+            asked = {"timeout_ms": 200} | ({} if context is None else {"context": context})
+            answer = (await bench.execute(0, asked)).value
+            assert (answer["fault"]["code"], answer["engine"]) == ("KILLED", "jit")
+
+
+async def test_a_hook_that_wants_the_bytecode_is_told(bench: Bench) -> None:
+    await bench.install(0, SEVEN)
+    for engine in ("interpreter", "auto"):
+        asked = {"slot": 0, "trigger": "path", "path": engine, "engine": engine}
+        assert (await bench.ask(POST, "/hooks", asked)).code == "2.01"
+    await discard(bench)
+    reply = await bench.get("/app/interpreter")
+    assert (reply.code, reply.problem.code) == ("4.09", "bytecode-discarded")
+    assert (await bench.get("/app/auto")).problem.code == "bad-reply"
+    assert (await bench.get("/slots/0")).value["jit"]["runs"] == 1
 
 
 async def test_rules_without_compiler_need_the_bytecode() -> None:

@@ -113,6 +113,7 @@ def test_sizes_have_the_promised_names_and_all_ten_programs() -> None:
         assert row["jit_ebpf_ratio"] == row["code"] / row["ebpf_bytes"]
         assert row["ebpf_bytes"] < row["femto"] < row["extended"] < row["elf_stripped"] < row["elf"]
         assert row["native_os"] > 0
+        assert row["exact_code"] > row["ebpf_bytes"], "one of Python's functions for each instruction"
     by_name = {row["program"]: row for row in rows}
     assert by_name["printf"]["text"] is None, "its literals need .rodata"
     assert by_name["bpf_fetch"]["text"] == by_name["bpf_fetch"]["ebpf_bytes"]

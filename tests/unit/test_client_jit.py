@@ -75,6 +75,13 @@ def test_slots_tell_of_code() -> None:
     assert not any("jit" in line for line in (*slots_lines(SlotList((plain,))), *slot_lines(plain)))
 
 
+def test_a_slot_without_bytecode_says_so() -> None:
+    told = "discarded, runs by jit only, 2048 B of exact code"
+    slot = SlotInfo(slot=0, state="ready", bytecode="discarded", jit={**JIT, "exact_code": 2048})
+    assert f"   bytecode {told}" in list(slots_lines(SlotList((slot,))))
+    assert any(line.startswith("bytecode ") and line.endswith(told) for line in slot_lines(slot))
+
+
 @pytest.mark.parametrize(
     "jit",
     [{**JIT, "quarantined": True}, {"size": "\x1b[2J", "runs": None}, {}],

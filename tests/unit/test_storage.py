@@ -233,6 +233,39 @@ def test_folders_that_are_made_are_made_durable(tmp_path: Path) -> None:
     assert synced == []
 
 
+def test_a_released_image_is_read_back(folder: Path) -> None:
+    """What is saved afterwards leaves it where it is; a file that is damaged or gone is told."""
+    state = StateDirectory(folder)
+    slots = SlotTable(backing=state)
+    before = slots.get(0)
+    assert before is not None
+    slots.release(0)
+    slots.release(0)
+    slots.commit({1: NEW}, 7)
+    left = slots.get(0)
+    assert left is not None
+    assert (left.image, left.size, left.digest) == (b"", len(before.image), before.digest)
+    assert slots.read(left) == before.image
+    file = folder / "images" / left.digest.hex()
+    file.write_bytes(b"damaged")
+    with pytest.raises(StorageError, match="is damaged"):
+        slots.read(left)
+    file.unlink()
+    with pytest.raises(StorageError, match="cannot read an image"):
+        slots.read(left)
+    state.close()
+
+
+def test_without_a_state_directory_a_released_image_is_gone() -> None:
+    slots = SlotTable()
+    slots.commit({1: NEW}, 7)
+    assert slots.read(NEW) == NEW.image
+    slots.release(1)
+    left = slots.get(1)
+    assert left is not None
+    assert (slots.read(left), left.size) == (None, len(NEW.image))
+
+
 def test_fewer_slots_than_before_lose_nothing(tmp_path: Path) -> None:
     with_state(tmp_path, lambda slots: slots.commit({0: OLD, 4: OLD}, 1))
     state = StateDirectory(tmp_path)
