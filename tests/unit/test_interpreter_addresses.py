@@ -64,3 +64,31 @@ def observed(engine: InterpreterEngine | SwitchEngine, source: str) -> tuple[obj
     outcome = engine.run(linked, Run(memory, r1=CONTEXT_BASE, r2=16, budget=1_000))
     fault = outcome.fault and (outcome.fault.code, outcome.fault.pc, outcome.fault.address)
     return outcome.r0, outcome.instructions, fault, bytes(context)
+
+
+@pytest.mark.parametrize(
+    "then", ["add", "sub", "or", "xor", "and", "mul", "lsh", "rsh", "arsh", "div", "mod"]
+)
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "rsh r3, 8",
+        "mul r3, 0",
+        "div r3, 0",
+        "div r3, r6",
+        "mod r3, r6",
+        "div32 r3, r6",
+        "sdiv r3, r6",
+        "and r3, 0",
+    ],
+)
+def test_a_load_faults_though_nothing_is_left_of_it(gone: str, then: str) -> None:
+    generated = InterpreterEngine(hot_after=0, background=False)
+    for use in (
+        f"{then} r0, r3\nexit",
+        f"{then} r3, r1\nmov r0, r3\nexit",
+        f"{then} r3, r1\nstxb [r3], r1\nexit",
+    ):
+        for load in ("ldxb r3, [r10]", "ldxb r3, [r1 + 16]", "ldxb r3, [r1 + 15]", "ldxsb r3, [r10]"):
+            source = f"{load}\n{gone}\n{use}"
+            assert observed(generated, source) == observed(SwitchEngine(), source), source

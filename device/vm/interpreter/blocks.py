@@ -193,8 +193,14 @@ class BlockWriter:
             step_over(step, registers.state, self._data_base)
             return
         registers.make_room(dst, self._ahead.reads(step))
-        made = self._alu(step)
+        kept = registers.state[dst]
         step_over(step, registers.state, self._data_base)
+        found = registers.state[dst]
+        if found[0] == found[1]:
+            registers.write_load()  # which may fault, though what comes of it is known
+        registers.state[dst] = kept
+        made = self._alu(step)
+        registers.state[dst] = found
         registers.uses = uses
         registers.define(dst, self._known(dst, made), live=True)
 
@@ -229,6 +235,8 @@ class BlockWriter:
         registers = self._registers
         if sem in BYTE_ORDERS:
             return reorder(sem, registers.take(dst))
+        if sem in DIVISIONS and (from_register or not imm & mask):
+            registers.write_load()  # by zero, nothing would be left of it
         b = registers.take(src) if from_register else number(imm & mask)
         if sem in ONE_OPERAND:
             return operate(sem, width, b, b)
