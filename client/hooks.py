@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from client.remote import RemoteDevice
@@ -17,15 +18,30 @@ async def add(device: RemoteDevice, request: HookRequest) -> HookInfo:
 
 
 async def put(device: RemoteDevice, request: HookRequest) -> HookInfo:
-    """The same, in the place of a hook that runs the same slot for the same reason, or has the same path."""
+    """The same, in the place of a hook that runs the same slot for the same reason, or has the same path.
+
+    What was there is there again, under a new number, when the device refuses the new one.
+    """
+    removed = []
     for hook in (await device.hooks()).items:
         if _same_place(hook, request):
             try:
                 await device.remove_hook(hook.id)
+                removed.append(hook)
             except RemoteError as error:
                 if error.status != "4.04":  # somebody else was faster
                     raise
-    return await device.add_hook(request)
+    try:
+        return await device.add_hook(request)
+    except RemoteError:
+        for hook in removed:
+            await device.add_hook(_again(hook))
+        raise
+
+
+def _again(hook: HookInfo) -> HookRequest:
+    told = hook.to_map()
+    return HookRequest.from_map({field.name: told.get(field.name) for field in fields(HookRequest)})
 
 
 def _same_place(hook: HookInfo, request: HookRequest) -> bool:

@@ -51,6 +51,16 @@ def test_a_hook_takes_the_place_of_the_one_that_is_there(live: LiveFleet) -> Non
     assert live.results("exec", "--packet", "--path", "/app/light")[0]["result"]["text"] == "hello"
 
 
+def test_a_hook_stays_when_nothing_can_take_its_place(live: LiveFleet) -> None:
+    live.add("otter").results("deploy", OBJECTS / "gcoap_hello.o")
+    live.results("hook", "add", "--slot", "0", "--path", "light", "--policy", "single")
+    (refused,) = live.results("hook", "add", "--slot", "99", "--path", "light", "--replace", code=1)
+    assert refused["error"]["status"] == "4.04"
+    (hook,) = live.results("hook")[0]["result"]["items"]
+    assert (hook["slot"], hook["path"], hook["policy"]) == (0, "/app/light", "single")
+    assert live.results("exec", "--packet", "--path", "/app/light")[0]["result"]["text"] == "hello"
+
+
 def test_a_program_answers_on_its_slot(live: LiveFleet) -> None:
     live.add("otter").results("deploy", OBJECTS / "gcoap_hello.o")
     shown = live.client("exec", "--packet").stdout.splitlines()
