@@ -221,6 +221,25 @@ async def test_jobs_and_packets_go_on(bench: Bench) -> None:
     assert (await bench.get("/slots/0")).value["faults"] == 0
 
 
+@pytest.mark.parametrize(
+    ("path", "word", "code"),
+    [
+        ("/short-execution", "0400", "2.04"),
+        ("/short-execution", "0000", "4.09"),
+        ("/short-execution", "0c00", "4.09"),
+        ("/benchmark/short-execution", "0400", "4.09"),
+        ("/bpf/exec/0", "", "2.04"),
+    ],
+    ids=["jit", "interpreter", "recompiled", "phases, which loads it anew", "TinyPART's"],
+)
+async def test_original_clients(bench: Bench, path: str, word: str, code: str) -> None:
+    await bench.install(0, SEVEN)
+    await discard(bench)
+    reply = await bench.ask(POST, path, payload=word.encode())
+    assert reply.code == code
+    assert ("bytecode" in reply.value) == (code == "4.09")
+
+
 async def test_a_slot_in_use_keeps_its_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swap, "REPLACE_GRACE_S", 0.05)
     async with device(limits=NodeLimits(budget_default=2**32 - 1)) as bench:
