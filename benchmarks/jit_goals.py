@@ -7,8 +7,8 @@ Reads what `client bench jit sizes` wrote; nothing is measured here.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import ge, le
@@ -121,8 +121,11 @@ def preparing(rows: Sequence[Row]) -> Iterator[Goal]:
 
 def main() -> None:
     """Print the table."""
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
-    results = json.loads(path.read_text(encoding="utf-8"))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", nargs="?", metavar="RESULTS.json", type=Path, default=RESULTS)
+    results = json.loads(parser.parse_args().results.read_text(encoding="utf-8"))
     meta, sections = results["meta"], results["sections"]
     print("# What the JIT reached against each of its goals\n")
     print("Written by `benchmarks/jit_goals.py` from the results of a run.\n")
