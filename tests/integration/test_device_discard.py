@@ -13,6 +13,7 @@ from aiocoap import Code
 from client.examples import Case, Example, load
 from device.execution import swap
 from device.node import NodeLimits
+from device.suit.capabilities import Capabilities
 from device.vm.asm import assemble
 from device.vm.interpreter.closures import Closures
 from device.vm.program import PERIODIC_WAKEUP, Program
@@ -219,6 +220,15 @@ async def test_jobs_and_packets_go_on(bench: Bench) -> None:
     assert reply.code == "5.00"
     assert reply.problem.code == "bad-reply"
     assert (await bench.get("/slots/0")).value["faults"] == 0
+
+
+async def test_what_must_not_be_compiled_keeps_its_bytecode(bench: Bench) -> None:
+    await bench.install(0, SEVEN)
+    prepared = await bench.node.executor.check(0, SEVEN, Capabilities(jit=False))
+    await bench.node.executor.replace({0: prepared}, lambda: None)
+    reply = await bench.ask(POST, "/slots/0/jit", {"action": "discard-bytecode"})
+    assert (reply.code, reply.problem.code) == ("4.22", "jit-denied")
+    assert (await bench.execute(0, {"engine": "switch"})).value["r0_signed"] == 7
 
 
 @pytest.mark.parametrize(
