@@ -121,6 +121,14 @@ def test_constants_are_kept_in_front_of_the_loop_that_loads_them() -> None:
     same(loop)
 
 
+@pytest.mark.parametrize("offset", [4084, 4091, 4092, 4095])
+@pytest.mark.parametrize("access", ["ldxdw r3, [r1+{}]", "stxdw [r1+{}], r2", "lock fetch add [r1+{}], r3"])
+def test_both_words_of_an_access_are_in_reach_of_the_constant_it_goes_by(access: str, offset: int) -> None:
+    """The address of the context is kept for the loop; 4095 is the most that an access can add to it."""
+    body = f"ldxw r5, [r1]\nxor r0, r5\n{access.format(offset)}\nxor r0, r3"
+    same(f"mov r4, 0\nagain: {body}\nadd r4, 1\njlt r4, 4, again\nexit", bytes(range(256)) * 17)
+
+
 def size(source: str) -> int:
     engine, linked = JitEngine(), program(source)
     run(engine, linked, CONTEXT)

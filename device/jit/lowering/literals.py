@@ -15,6 +15,7 @@ from device.jit.encoder import Alu, Compare, try_alu_imm, try_compare_imm, try_m
 from device.jit.lowering.alu import is_shifted
 from device.jit.lowering.looked import Looked, known, weight_of
 from device.jit.lowering.memory import Layout, Way, access_of, way_of
+from device.jit.lowering.operands import NEAR
 from device.vm.analysis.liveness import HIGH, LOW
 from device.vm.analysis.structure import Structure
 from device.vm.decode import (
@@ -28,9 +29,6 @@ from device.vm.isa import Sem
 
 UNIT: Final = -1
 """Stands for the whole unit among the headers of loops."""
-
-_NEAR: Final = range(4096)
-"""What a constant address may lie above a register, to be reached by it."""
 
 _ENCODED: Final = {
     Sem.ADD: (Alu.ADD, Alu.ADC),
@@ -148,7 +146,7 @@ def _anchors(addresses: Mapping[int, int]) -> Iterator[tuple[int, int]]:
     """Addresses from which others can be reached, with what those weigh together."""
     anchor, weight = -1, 0
     for address in sorted(addresses):
-        if weight and address - anchor not in _NEAR:
+        if weight and address - anchor not in NEAR:
             yield anchor, weight
             weight = 0
         if not weight:

@@ -21,8 +21,8 @@ from device.vm.decode import MASK32
 _FREELY: Final = (int(R.R0), int(R.R1), int(R.R2), int(R.R3))
 """Registers that a function may change, whoever calls it."""
 
-_NEAR: Final = range(4096)
-"""What an access may add to a register."""
+NEAR: Final = range(4092)
+"""How far above a register an access may begin: its second word is four bytes further, 4095 the most."""
 
 Scratch = tuple[int, int, int, int]
 """Core registers that an instruction may use while it is executed. LR can be the second of them only."""
@@ -92,7 +92,7 @@ class Operands:
     def near(self, address: int) -> tuple[int, int] | None:
         """A register that holds a constant not far below an address, and how far that is."""
         distances = ((address - value, register) for value, register in self.held.items())
-        distance, register = min((found for found in distances if found[0] in _NEAR), default=(0, -1))
+        distance, register = min((found for found in distances if found[0] in NEAR), default=(0, -1))
         return (register, distance) if register >= 0 else None
 
     def second_constant(self, high: bool) -> int | None:
