@@ -14,8 +14,9 @@ anywhere.
 
 **The call.** The dispatcher loads R0 to R3 from the four words ARGUMENTS, calls the entry by BLX, and
 stores R0, R1 and R2 to the three words RESULT. R4 to R11 and S16 to S31 are the callee's to preserve, SP
-comes back as it was and is a multiple of 8 at every call, as in AAPCS. The dispatcher itself keeps nothing
-in them.
+is a multiple of 8 when the entry is called and comes back as it was, as in AAPCS. The dispatcher itself
+keeps nothing in them. What a unit calls within itself has a convention of its own (lowering/calls.py), which
+aligns SP to words only.
 
 **A request.** Code stores a number above 0 to the word REQUEST, its operands to words from FREE on, and
 executes `svc`; Python's service runs with that number, reads and writes the mailbox, and code goes on

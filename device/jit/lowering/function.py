@@ -118,7 +118,7 @@ class Latch:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What functions have in program.
+    """What the functions of a program have in common.
 
     `places` are the regions by window, `needs` the halves that a function reads of its caller, `returned` the
     argument registers that callers read behind a call; `function` gives a callee for what is known where it
@@ -151,7 +151,10 @@ class Program:
 
 
 class FunctionWriter:
-    """Compiles one unit into an assembler. `exits`, `calls` and `loops` are by the names of their labels."""
+    """Compiles one unit into an assembler. Its results are by the names of labels.
+
+    These are `exits`, `call_sites`, `requests` and `loops`; `singles` VFP registers are used.
+    """
 
     def __init__(
         self,

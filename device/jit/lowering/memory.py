@@ -387,8 +387,8 @@ def checker(
 ) -> None:
     """The routine that tests the address in the first scratch register against all regions.
 
-    HI when `size` bytes fit in none. In the fourth is where the stack's active part begins, the third is
-    lost, and none of them is LR.
+    HI when `size` bytes fit in none. In the fourth is where the stack's active part begins, both
+    this and the third are lost, and none of these three is LR.
     """
     t2 = scratch[2]
     asm.bind(label)
