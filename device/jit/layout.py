@@ -41,7 +41,6 @@ DISPATCHER: Final = 0x0E000000
 STACK_SIZE: Final = 16 << 10
 MAILBOX: Final = 0x0F000000
 STACK_BASE: Final = MAILBOX - STACK_SIZE
-MAILBOX_WORDS: Final = PAGE // 4
 
 REQUEST: Final = 0
 """Word: what the SVC asks for; 0 is the dispatcher's own, the return of the entry."""
