@@ -194,7 +194,7 @@ class FunctionWriter:
         self._homes = homes.starts
         self.singles = homes.singles
         scratch = scratch_beside(homes.cores)
-        self._operands = Operands(asm, scratch)
+        self._operands = Operands(asm, scratch, [register for _, register in homes.constants])
         self._t0 = scratch[0]
         self._used = frozenset({*homes.cores, BUDGET, *scratch})
         if program.calls:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from device.jit.assembler import Assembler
@@ -31,12 +31,14 @@ Scratch = tuple[int, int, int, int]
 class Operands:
     """The halves at the step that is being written."""
 
-    def __init__(self, asm: Assembler, scratch: Scratch) -> None:
+    def __init__(self, asm: Assembler, scratch: Scratch, kept: Collection[int] = ()) -> None:
         self.asm = asm
         self.at: Looked
         self.scratch = scratch
         self.held: Mapping[int, int] = {}
         """Constants that are in registers here, besides homes."""
+        self.kept = kept
+        """The registers that constants are in anywhere, here or around here."""
 
     # What is known
 
@@ -86,7 +88,7 @@ class Operands:
     def spare(self, scratch: int) -> int:
         """A register with short forms in which nothing is around the step, or `scratch`."""
         homes = (*self.at.homes.values(), *self.at.homes_behind.values())
-        taken = {home.number for home in homes if not home.single} | {*self.held.values(), *self.scratch[:1]}
+        taken = {home.number for home in homes if not home.single} | {*self.kept, *self.scratch[:1]}
         return next((register for register in _FREELY if register not in taken), scratch)
 
     def near(self, address: int) -> tuple[int, int] | None:
