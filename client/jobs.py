@@ -137,7 +137,8 @@ async def _states(device: RemoteDevice, number: int, quiet_s: float) -> AsyncGen
 
 def _same(begun: JobInfo, job: JobInfo, device: RemoteDevice) -> JobInfo:
     """The job, if it is the one that was waited for: numbers begin anew with a device."""
-    if (job.slot, job.started_ms) != (begun.slot, begun.started_ms or job.started_ms):
+    expected = (begun.boot, begun.slot, begun.started_ms or job.started_ms)
+    if (job.boot, job.slot, job.started_ms) != expected:
         raise _lost(begun, device)
     return job
 

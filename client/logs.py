@@ -35,13 +35,15 @@ class Entry:
 class Cursor:
     """How far one device's log has been read. `next` is the number of the next line wanted.
 
-    Devices number lines from 1 on: no line is missing before it. One that has been started again has another
-    line of the same number, which is why the last one that was read is asked for with those that follow.
+    Devices number lines from 1 on: no line is missing before it. One that has been started again says another
+    `boot`. One that says none has another line of the same number, which is why the last one that was read is
+    asked for with those that follow.
     """
 
     def __init__(self, since: int = 0) -> None:
         self.next = max(since, FIRST)
         self._last: LogLine | None = None
+        self._boot = ""
 
     @property
     def since(self) -> int:
@@ -50,7 +52,8 @@ class Cursor:
 
     def take(self, page: LogPage) -> Entry:
         """What a page says that was not seen yet. A log that begins anew is to be read from its beginning."""
-        if self._begins_anew(page):
+        anew, self._boot = self._begins_anew(page), page.boot
+        if anew:
             self.next, self._last = FIRST, None
             if not page.lines or page.lines[0].seq > FIRST + page.missed:
                 return Entry(())
@@ -61,7 +64,7 @@ class Cursor:
         return Entry(fresh, missed)
 
     def _begins_anew(self, page: LogPage) -> bool:
-        if page.next < self.next:
+        if page.next < self.next or (self._boot and page.boot != self._boot):
             return True
         last = self._last
         return last is not None and any(line.seq == last.seq and line != last for line in page.lines)

@@ -7,6 +7,7 @@ manifests) is escaped here, once, so that no reader of the log has to think of t
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections import deque
@@ -49,11 +50,13 @@ def escape(text: str, limit: int = MAX_TEXT) -> str:
 class DeviceLog:
     """The log of one device; safe to use from any thread.
 
-    `seq` counts from 1 without gaps. `sink` gets every line, in order; one that fails (a closed pipe) is
-    not used again.
+    `seq` counts from 1 without gaps, and `boot` tells one such count from another: a device that is started
+    again soon writes the same lines at the same milliseconds. `sink` gets every line, in order; one that
+    fails (a closed pipe) is not used again.
     """
 
     def __init__(self, clock: Clock, *, sink: Sink | None = None, capacity: int = CAPACITY) -> None:
+        self.boot: Final = secrets.token_hex(4)
         self._clock = clock
         self._sink = sink
         self._lines: deque[LogLine] = deque(maxlen=capacity)
@@ -78,7 +81,7 @@ class DeviceLog:
             lines = tuple(line for line in self._lines if line.seq >= since)
             following = self._next
         oldest = lines[0].seq if lines else following
-        return LogPage(next=following, lines=lines, missed=max(0, oldest - max(since, 1)))
+        return LogPage(next=following, lines=lines, missed=max(0, oldest - max(since, 1)), boot=self.boot)
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after every line, on whatever thread added it."""

@@ -91,10 +91,24 @@ class JobRequest(Message):
 
 @dataclass(frozen=True, slots=True)
 class JobInfo(Message):
-    """GET /jobs/{id}. What only its end tells is not there before; listings leave output and context out."""
+    """GET /jobs/{id}. What only its end tells is not there before; listings leave output, context, boot out.
+
+    `boot` is that of the log (LogPage): a job of the same number with another one is another job.
+    """
 
     OMIT_NONE = frozenset(
-        {"worker", "started_ms", "instructions", "runs", "r0", "r0_signed", "fault", "context", "output"}
+        {
+            "worker",
+            "started_ms",
+            "instructions",
+            "runs",
+            "r0",
+            "r0_signed",
+            "fault",
+            "context",
+            "output",
+            "boot",
+        }
     )
 
     id: int
@@ -111,6 +125,7 @@ class JobInfo(Message):
     context: bytes | None = None
     output: str | None = None
     helpers: tuple[int, ...] = ()
+    boot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

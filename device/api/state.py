@@ -29,11 +29,15 @@ class LogLine(Message):
 
 @dataclass(frozen=True, slots=True)
 class LogPage(Message):
-    """GET /log: the lines from `since` on; `next` is what to ask for next, `missed` how many are gone."""
+    """GET /log: the lines from `since` on; `next` is what to ask for next, `missed` how many are gone.
+
+    `boot` is another one after each start of the device, which is when the numbers begin anew.
+    """
 
     next: int
     lines: tuple[LogLine, ...]
     missed: int = 0
+    boot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

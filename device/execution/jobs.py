@@ -43,8 +43,11 @@ WAITING: Final = 64
 class Job:
     """One long run. Everything but `console` changes on the loop's thread only."""
 
-    def __init__(self, number: int, slot: Slot, work: Work, client: str, control: RunControl) -> None:
+    def __init__(
+        self, number: int, slot: Slot, work: Work, client: str, control: RunControl, boot: str
+    ) -> None:
         self.number = number
+        self.boot = boot
         self.slot = slot
         self.work = work
         self.client = client
@@ -75,7 +78,7 @@ class Job:
         return self.console.text() if self.console else ""
 
     def info(self, *, whole: bool = True) -> JobInfo:
-        """GET /jobs/{id}; in listings without output and context, which would make them long."""
+        """GET /jobs/{id}; in listings without what would make them long."""
         outcome = self.result.outcome if self.result else None
         r0 = outcome.r0 if outcome else None
         return JobInfo(
@@ -93,6 +96,7 @@ class Job:
             context=self.result.context if self.result and whole else None,
             output=self.output if whole else None,
             helpers=tuple(self.work.allowed),
+            boot=self.boot if whole else None,
         )
 
 
@@ -169,7 +173,7 @@ class Jobs:
             )
         if sum(job.state == "queued" and job.worker is None for job in self._jobs.values()) >= WAITING:
             raise Unavailable("too many jobs are waiting on this device", retry_after_s=RETRY_AFTER_S)
-        job = Job(next(self._numbers), slot, work, client, control)
+        job = Job(next(self._numbers), slot, work, client, control, self._log.boot)
         control.on_kill = job.moved.set
         self._jobs[job.number] = job
         self._tasks[job.number] = asyncio.create_task(self._live(job, around))

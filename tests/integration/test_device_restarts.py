@@ -63,7 +63,6 @@ async def test_a_job_that_a_restart_has_ended_is_said_to_be_lost(otter: Restarte
     await eventually(lambda: noted, 10)
     async with otter.run() as device:
         if again is not None:
-            await asyncio.sleep(0.1)
             assert (await jobs.begin(device, job(again))).id == begun.id
         async with asyncio.timeout(10):
             with pytest.raises(RemoteError, match="job 1 of slot 0 is gone: otter has restarted") as caught:

@@ -32,6 +32,11 @@ def page(first: int, end: int, missed: int = 0) -> LogPage:
     return LogPage(end, tuple(line(number) for number in range(first, end)), missed)
 
 
+def since_boot(boot: str, first: int, end: int) -> LogPage:
+    """A page whose lines, their milliseconds included, do not tell one boot from another."""
+    return LogPage(end, tuple(line(number) for number in range(first, end)), boot=boot)
+
+
 def numbers(entry: Entry) -> list[int]:
     return [item.seq for item in entry.lines]
 
@@ -62,6 +67,11 @@ PAGES: list[tuple[str, list[LogPage], list[tuple[list[int], int]]]] = [
         [([*range(1, 9)], 0), ([], 0), ([1, 2], 0)],
     ),
     ("restart", [page(1, 10), page(1, 3)], [([*range(1, 10)], 0), ([1, 2], 0)]),
+    (
+        "restart with the same lines",
+        [since_boot("a", 1, 4), since_boot("b", 3, 4), since_boot("b", 1, 4), since_boot("b", 3, 5)],
+        [([1, 2, 3], 0), ([], 0), ([1, 2, 3], 0), ([4], 0)],
+    ),
 ]
 
 
