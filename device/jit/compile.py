@@ -19,9 +19,12 @@ from device.jit.lowering.function import END, Exit, FunctionWriter, Program
 from device.jit.lowering.looked import FRAME, Half, halves_of, known
 from device.jit.lowering.memory import Place, checker
 from device.jit.lowering.operands import Scratch
+from device.jit.lowering.webs import Crowded
 from device.vm.analysis.entries import Entry, exactly, kinds_at_call, nothing_known
 from device.vm.analysis.functions import Functions
+from device.vm.analysis.inlining import Bodies
 from device.vm.analysis.lift import Unit
+from device.vm.analysis.liveness import SPARE
 from device.vm.analysis.values import State
 from device.vm.decode import CALL_LOCAL
 from device.vm.isa import FRAME_POINTER
@@ -90,6 +93,7 @@ class _Compilation:
             self._function,
             self._checker,
             self._request,
+            Bodies(lambda start: functions.part(start).unit, SPARE, shape.frames - 1, divides=False),
             any(_calls(functions.part(start).unit) for start in functions.needs),
             shape.checked,
         )
@@ -119,7 +123,11 @@ class _Compilation:
         """The function of an entry; of the unit itself where nobody calls it but the dispatcher."""
         part = self._functions.part(entry.start)
         passed = callee.passed if callee is not None else None
-        writer = FunctionWriter(self._asm, self._program, part, self._state(entry), f"f{number}", passed)
+        given = self._asm, self._program, part, self._state(entry), f"f{number}", passed
+        try:
+            writer = FunctionWriter(*given)
+        except Crowded:
+            writer = FunctionWriter(*given, calls=True)
         if callee is not None:
             self._asm.bind(callee.label)
         writer.write()

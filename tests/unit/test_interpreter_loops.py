@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from device.vm.analysis.inlining import ENTERING, LEAVING, Body, inlined
 from device.vm.analysis.lift import RETURN, UNIT_LIMIT, Block, Unit
 from device.vm.asm import assemble
 from device.vm.decode import ALU, CALL_LOCAL, MASK64
 from device.vm.interpreter import InterpreterEngine
-from device.vm.interpreter.inlining import ENTERING, LEAVING, inlined
 from device.vm.isa import Sem
 from device.vm.memory import CONTEXT_BASE
 from device.vm.program import Layout, Program, Run, build_memory
@@ -96,7 +96,7 @@ def test_a_unit_grows_by_leaves_up_to_its_limit() -> None:
     call = (CALL_LOCAL, Sem.CALL_LOCAL, 64, MASK64, 0, 1, 9, 9, False)
     for calls, grown in ((3, 3), (UNIT_LIMIT // 2, UNIT_LIMIT // 4)):
         block = Block(0, [(pc, call) for pc in range(calls)], RETURN)
-        steps = inlined(Unit(0, [block], calls), lambda _start: leaf_steps).blocks[0].steps
+        steps = inlined(Unit(0, [block], calls), lambda _start: Body(leaf_steps, 1)).blocks[0].steps
         assert sum(step is ENTERING for _, step in steps) == grown
         assert len(steps) == calls + 2 * grown
         assert len(block.steps) == calls

@@ -40,10 +40,11 @@ from device.jit.lowering.webs import BUDGET, allocate, scratch_beside
 from device.vm.analysis.budget import Segment, segments
 from device.vm.analysis.effects import bound
 from device.vm.analysis.functions import Part
+from device.vm.analysis.inlining import ENTERING, LEAVING, Bodies, Body, inlined
 from device.vm.analysis.intervals import solve
 from device.vm.analysis.lift import GO, LEAVE, RETURN, TEST, Block
-from device.vm.analysis.liveness import BOTH, EVERYTHING, HIGH, LOW
-from device.vm.analysis.values import State
+from device.vm.analysis.liveness import BOTH, EVERYTHING, HIGH, LOW, SPARE
+from device.vm.analysis.values import ANY, State
 from device.vm.decode import (
     ALU,
     BRANCH,
@@ -123,7 +124,8 @@ class Program:
     `places` are the regions by window, `needs` the halves that a function reads of its caller, `returned` the
     argument registers that callers read behind a call; `function` gives a callee for what is known where it
     is called, `checker` the label of the routine for accesses of unknown place, `request` a number for a
-    request. With `calls` there are local functions.
+    request, `bodies` what functions do that are small enough to stand where they are called. With `calls`
+    there are local functions.
     """
 
     places: Sequence[Place | None]
@@ -136,6 +138,7 @@ class Program:
     function: Callable[[int, State], Callee]
     checker: Callable[[int, bool, Scratch], Label]
     request: Callable[[Request], int]
+    bodies: Bodies
     calls: bool
     checked: bool = True
 
@@ -164,11 +167,19 @@ class FunctionWriter:
         entry: State,
         prefix: str,
         passed: Sequence[Half] | None = None,
+        *,
+        calls: bool = False,
     ) -> None:
-        """`passed` are the halves that a caller brings; None when the dispatcher calls."""
+        """`passed` are the halves that a caller brings; None when the dispatcher calls.
+
+        With `calls` every local call is one. Raises Crowded where that is needed.
+        """
         self._asm = asm
         self._program = program
-        self._unit = unit = gathered(part.unit)
+        whole = part.unit if calls else inlined(part.unit, _deep_enough(program, entry))
+        if whole is not part.unit:
+            entry = [*entry, *[ANY] * len(SPARE)]
+        self._unit = unit = gathered(whole)
         self._prefix = prefix
         self._outermost = passed is None
         self._passed = passed or ()
@@ -371,7 +382,7 @@ class FunctionWriter:
         for at in looked:
             self._operands.at = at
             asm.mark(at.pc)
-            if at.step[0] in (BRANCH, JUMP, EXIT):
+            if at.step[0] in (BRANCH, JUMP, EXIT) and at.step is not ENTERING and at.step is not LEAVING:
                 break
             if not at.left_out:
                 self._step(at)
@@ -506,6 +517,8 @@ class FunctionWriter:
             value = at.behind[dst][0]
             self._operands.write(dst, False, value & MASK32, self._t0)
             self._operands.write(dst, True, value >> 32, self._t0)
+        elif case == JUMP:  # into a function that stands here, or out of it
+            return
         elif case == CALL_HELPER:
             self._ask()
         elif case == CALL_LOCAL:
@@ -547,6 +560,18 @@ class FunctionWriter:
                     halves.append(((register, high), 0))
         rounds = self._counting_now.rounds() if self._counting_now is not None else None
         return Exit(moment.pc, refund, tuple(halves), self._outermost, rounds=rounds)
+
+
+def _deep_enough(program: Program, entry: State) -> Callable[[int], Body | None]:
+    """What stands for a call, where it is certain that there are frames for it."""
+    pointer = known(entry, FRAME_POINTER, high=False)
+    frames = 0 if pointer is None else (pointer - program.deepest) // program.frame_size
+
+    def body(start: int) -> Body | None:
+        found = program.bodies.at(start) if frames else None
+        return found if found is not None and found.frames <= frames else None
+
+    return body
 
 
 def _behind(call: Looked) -> Moment:

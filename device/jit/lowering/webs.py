@@ -75,6 +75,10 @@ class Web:
         return bool(self.beside & other.members or other.beside & self.members)
 
 
+class Crowded(Exception):
+    """More halves are to be kept than there are homes."""
+
+
 class _Change(NamedTuple):
     """What a step changes in what is live: the halves that are not any more, and those with a new value."""
 
@@ -114,7 +118,8 @@ def allocate(
 
     `states` are those at the start of each block, `entering` the registers in which the unit finds halves,
     `wishes` constants that would like a register. With `framed`, r10 has a home everywhere. Where `singles`
-    VFP registers do not suffice, each half has one home for the whole unit, of which there are few enough.
+    VFP registers do not suffice, each half has one home for the whole unit. Raises Crowded where there are
+    not enough even then, which only happens in units with spare registers.
     """
     for whole in (False, True):
         found = _Webs(unit, shape, view, states, framed=framed, whole=whole)
@@ -124,6 +129,8 @@ def allocate(
         used = max((home.number + 1 for home in homes.values() if home.single), default=0)
         if used <= singles:
             break
+    if used > SINGLES:
+        raise Crowded
     cores = frozenset(home.number for home in homes.values() if not home.single)
     given = [(wish, homes[root].number) for root, wish in constants.items() if root in homes]
     return Allocation(found.settle(homes), given, cores, used)

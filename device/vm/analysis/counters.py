@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from device.vm.analysis.lift import Unit
+from device.vm.analysis.liveness import HIGH_AT
 from device.vm.analysis.structure import Structure
 from device.vm.analysis.values import State
 from device.vm.decode import (
@@ -26,7 +27,7 @@ from device.vm.decode import (
     RODATA_ADDRESS,
     Step,
 )
-from device.vm.isa import REGISTERS, Sem
+from device.vm.isa import Sem
 from device.vm.program import PERIODIC_WAKEUP
 
 Counters = dict[int, int]
@@ -34,6 +35,9 @@ Counters = dict[int, int]
 
 _Growth = list[int | None]
 """Of each register: 0 where nothing changes it, a bound of a counter's growth, None for anything else."""
+
+_REGISTERS: Final = HIGH_AT
+"""Those of liveness, spare ones included."""
 
 _ADD: Final = Sem.ADD
 _LOADING: Final = frozenset({LOAD, LOAD_SIGNED, CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
@@ -43,12 +47,12 @@ def find(unit: Unit, shape: Structure) -> dict[int, Counters]:
     """The counters of every loop, by header. A helper that renews the budget makes all of it void."""
     if not shape.headers or not shape.structured or _renews(unit):
         return {}
-    grows: dict[int, _Growth] = {header: [0] * REGISTERS for header in shape.headers}
+    grows: dict[int, _Growth] = {header: [0] * _REGISTERS for header in shape.headers}
     for number, block in enumerate(unit.blocks):
         header = shape.loop[number]
         if header == -1:
             continue
-        own: _Growth = [0] * REGISTERS
+        own: _Growth = [0] * _REGISTERS
         for _, step in block.steps:
             _note(step, own)
         while header != -1:

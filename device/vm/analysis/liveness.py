@@ -2,7 +2,8 @@
 
 A set of halves is a number: bit r is the low half of register r, bit r + HIGH_AT its high half. The halves
 matter because 32-bit code lives in 64-bit registers: where nobody reads the high half of a sum, the sum
-needs no carry into it. r10 is never written and is left out.
+needs no carry into it. r10 is never written and is left out. Behind it are SPARE registers, which no program
+has: they keep what functions that are written where they are called would have saved (inlining.py).
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ from device.vm.decode import (
 from device.vm.isa import FRAME_POINTER, Sem
 
 HIGH_AT: Final = 16
-LOW: Final = tuple(0 if r == FRAME_POINTER else 1 << r for r in range(FRAME_POINTER + 1))
+SPARE: Final = range(FRAME_POINTER + 1, HIGH_AT)
+LOW: Final = tuple(0 if r == FRAME_POINTER else 1 << r for r in range(HIGH_AT))
 HIGH: Final = tuple(bit << HIGH_AT for bit in LOW)
 BOTH: Final = tuple(low | high for low, high in zip(LOW, HIGH, strict=True))
-EVERYTHING: Final = sum(BOTH)
+EVERYTHING: Final = sum(BOTH[:FRAME_POINTER])
 ARGUMENTS: Final = sum(BOTH[1:6])
 RESULT: Final = BOTH[0]
 SAVED: Final = sum(BOTH[6:10])

@@ -8,6 +8,7 @@ from typing import Final
 
 from device.vm.analysis.budget import Segment
 from device.vm.analysis.effects import step_over
+from device.vm.analysis.inlining import ENTERING
 from device.vm.analysis.lift import LEAVE, RETURN, TEST, Block
 from device.vm.analysis.liveness import BOTH, EVERYTHING, SAVED
 from device.vm.analysis.values import State
@@ -38,7 +39,6 @@ from device.vm.interpreter.expressions import (
     operate,
     reorder,
 )
-from device.vm.interpreter.inlining import ENTERING
 from device.vm.interpreter.lines import Kind, Lines, Site
 from device.vm.interpreter.pending import Pending
 from device.vm.interpreter.texts import Text, cut, number, variable

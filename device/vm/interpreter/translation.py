@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from device.vm.analysis.entries import Entry, among, kinds_at_call, kinds_of
 from device.vm.analysis.functions import Functions
+from device.vm.analysis.inlining import Bodies
 from device.vm.analysis.lift import Decode
 from device.vm.analysis.liveness import BOTH
 from device.vm.analysis.values import State
@@ -19,7 +20,6 @@ from device.vm.arithmetic import OPERATIONS
 from device.vm.faults import GuestFault
 from device.vm.interpreter.blocks import Callees
 from device.vm.interpreter.guesses import Guesses
-from device.vm.interpreter.inlining import Steps, leaf
 from device.vm.interpreter.lines import Kind, Site
 from device.vm.interpreter.machine import LOST, Elsewhere, Left, Short
 from device.vm.interpreter.units import Surroundings, translate
@@ -66,9 +66,9 @@ class Translation:
         callees = Callees(
             self._functions.needs.__getitem__, self.returned, self._functions.quiet, self._callee
         )
-        self._leaves: dict[int, Steps | None] = {}
+        bodies = Bodies(lambda start: self._functions.part(start).unit)
         self._around = Surroundings(
-            frame_size, frames, data_base, callees, self._leaf_at, self._guesses.distrusted
+            frame_size, frames, data_base, callees, bodies.at, self._guesses.distrusted
         )
         self._waiting: list[Entry] = []
         self._lock = Lock()
@@ -127,12 +127,6 @@ class Translation:
     def _callee(self, start: int, state: State) -> str:
         entry = Entry(start, kinds_at_call(state, self._functions.needs[start]))
         return self._name(among(entry, self._names, VARIANTS))
-
-    def _leaf_at(self, start: int) -> Steps | None:
-        """What a function does, if that is to be written where it is called."""
-        if start not in self._leaves:
-            self._leaves[start] = leaf(self._functions.part(start).unit)
-        return self._leaves[start]
 
     def _make(self, entry: Entry) -> Function:
         name = self._names[entry]

@@ -10,13 +10,13 @@ from device.vm.analysis.budget import segments
 from device.vm.analysis.effects import bound
 from device.vm.analysis.entries import Entry
 from device.vm.analysis.functions import Part
+from device.vm.analysis.inlining import Body, inlined
 from device.vm.analysis.lift import Unit
 from device.vm.analysis.liveness import BOTH
 from device.vm.analysis.structure import Structure
 from device.vm.interpreter.access import Access
 from device.vm.interpreter.blocks import BlockWriter, Callees, Frames
 from device.vm.interpreter.flow import Facts, FlowWriter, TooDeep
-from device.vm.interpreter.inlining import Steps, inlined
 from device.vm.interpreter.lines import Lines, Site
 from device.vm.isa import FRAME_POINTER
 from device.vm.memory import STACK_TOP
@@ -44,7 +44,7 @@ class Surroundings:
     frames: int
     data_base: int
     callees: Callees
-    leaf_at: Callable[[int], Steps | None]
+    body_at: Callable[[int], Body | None]
     distrusted: Collection[int]
 
     @property
@@ -55,7 +55,7 @@ class Surroundings:
 
 def translate(name: str, entry: Entry, part: Part, around: Surroundings) -> Translated:
     """Write the function of a unit that begins at `entry`."""
-    unit = inlined(part.unit, around.leaf_at)
+    unit = inlined(part.unit, around.body_at)
     state = entry.state(around.frame_size, around.stack_size)
     states = intervals.solve(unit, part.shape, bound(unit, around.data_base), state)
     facts = Facts(states, part.live, segments(unit, part.shape))
