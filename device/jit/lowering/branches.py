@@ -141,16 +141,17 @@ class BranchWriter:
         held = self._o.held.get(constant)
         if held is not None:
             return self._joined_with_register(need, cond, a, held)
-        if cond in _BELOW_NEXT and constant != _GREATEST[cond]:
-            cond, constant = _BELOW_NEXT[cond], constant + 1 & MASK32
+        if cond in _BELOW_NEXT:
+            if constant == _GREATEST[cond] or try_compare_imm(Compare.CMP, a, constant + 1) is None:
+                exchanged = try_alu_imm(Alu.RSB, self._t0, a, constant, Flags.SET)
+                return self._guarded(need, exchanged, _SWAPPED[cond])
+            cond, constant = _BELOW_NEXT[cond], constant + 1
         if cond is Cond.NE and constant:
             if constant > _BYTE:  # the carry of larger ones is not the one before
                 return None
             return self._guarded(need, try_compare_imm(Compare.TEQ, a, constant), Cond.HI)
         if cond is Cond.NE:
             return self._guarded(need, try_compare_imm(Compare.CMP, a, 0), Cond.HI)
-        if cond in (Cond.LS, Cond.LE):
-            return None
         return self._guarded(need, try_compare_imm(Compare.CMP, a, constant), cond)
 
     def _half(self, op: Compare, high: bool) -> None:

@@ -44,6 +44,7 @@ from device.vm.analysis.inlining import ENTERING, LEAVING, Bodies, Body, inlined
 from device.vm.analysis.intervals import solve
 from device.vm.analysis.lift import GO, LEAVE, RETURN, TEST, Block
 from device.vm.analysis.liveness import BOTH, EVERYTHING, HIGH, LOW, SPARE
+from device.vm.analysis.relations import distances
 from device.vm.analysis.values import ANY, State
 from device.vm.decode import (
     ALU,
@@ -186,7 +187,8 @@ class FunctionWriter:
         self._entry = entry
         self._segments = segments(unit, part.shape)
         effects = bound(unit, program.data_base)
-        self._states = solve(unit, part.shape, effects, entry, NARROWINGS)
+        related = distances(unit, entry) if part.shape.headers else None
+        self._states = solve(unit, part.shape, effects, entry, NARROWINGS, related)
         view = look(unit, effects, self._states, part.live, program.needs, program.returned_halves)
         self._looked = view.steps
         layout = Layout(program.places, program.frame_size, program.distrusted, checked=program.checked)

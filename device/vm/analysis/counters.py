@@ -8,12 +8,13 @@ widening, which knows nothing of time.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
-from device.vm.analysis.lift import Unit
+from device.vm.analysis.lift import GO, TEST, Unit
 from device.vm.analysis.liveness import HIGH_AT
 from device.vm.analysis.structure import Structure
-from device.vm.analysis.values import State
+from device.vm.analysis.values import State, Value
 from device.vm.decode import (
     ALU,
     ATOMIC_FETCH,
@@ -24,14 +25,43 @@ from device.vm.decode import (
     DATA_ADDRESS,
     LOAD,
     LOAD_SIGNED,
+    MASK32,
     RODATA_ADDRESS,
     Step,
 )
 from device.vm.isa import Sem
 from device.vm.program import PERIODIC_WAKEUP
 
-Counters = dict[int, int]
-"""By how much each counter of a loop can grow."""
+
+class Stop(NamedTuple):
+    """A register that every round of a loop changes by `step`, once, and that the loop is left with at `end`.
+
+    Unless it is `wide`, that holds for registers below 2^32 only.
+    """
+
+    register: int
+    step: int
+    end: int
+    wide: bool
+
+    def range(self, entering: Value) -> tuple[int, int] | None:
+        """Between which bounds it is wherever a round begins, if it comes past its end; see Counters."""
+        low, high, _ = entering
+        if not self.wide and high > MASK32:
+            return None
+        if abs(self.step) > 1 and (low != high or (self.end - low) % self.step):
+            return None
+        if self.step > 0:
+            return (low, self.end - self.step) if high < self.end else None
+        return (self.end - self.step, high) if low > self.end else None
+
+
+class Counters(NamedTuple):
+    """What is known of a loop: by how much each counter can grow, and the one that ends it, if there is."""
+
+    growth: dict[int, int]
+    stop: Stop | None
+
 
 _Growth = list[int | None]
 """Of each register: 0 where nothing changes it, a bound of a counter's growth, None for anything else."""
@@ -39,6 +69,7 @@ _Growth = list[int | None]
 _REGISTERS: Final = HIGH_AT
 """Those of liveness, spare ones included."""
 
+_SIGN: Final = 1 << 31
 _ADD: Final = Sem.ADD
 _LOADING: Final = frozenset({LOAD, LOAD_SIGNED, CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
 
@@ -59,25 +90,65 @@ def find(unit: Unit, shape: Structure) -> dict[int, Counters]:
             grows[header] = [_worse(old, new) for old, new in zip(grows[header], own, strict=True)]
             header = shape.outer[header]
     return {
-        header: {register: growth for register, growth in enumerate(found) if growth}
+        header: Counters(
+            {register: growth for register, growth in enumerate(found) if growth}, _stop(unit, shape, header)
+        )
         for header, found in grows.items()
     }
 
 
 def bounded(entering: State, state: State, counters: Counters) -> State:
     """A state at a header with its counters no further than they can get from `entering`."""
-    found = state
-    for register, growth in counters.items():
+    found = state.copy()
+    for register, growth in counters.growth.items():
         low, high, _ = entering[register]
-        if high >= growth >> 1:
-            continue
-        _, reached, place = state[register]
-        value = (low, max(high, min(reached, high + growth)), place)
-        if value != state[register]:
-            if found is state:
-                found = state.copy()
-            found[register] = value
-    return found
+        if high < growth >> 1:
+            _, reached, place = state[register]
+            found[register] = low, max(high, min(reached, high + growth)), place
+    stop = counters.stop
+    between = None if stop is None else stop.range(entering[stop.register])
+    if stop is not None and between is not None:
+        low, high, place = found[stop.register]
+        low, high = max(low, between[0]), min(high, between[1])
+        if low <= high:
+            found[stop.register] = low, high, place
+    return state if found == state else found
+
+
+def _stop(unit: Unit, shape: Structure, header: int) -> Stop | None:
+    """The counter that a loop is left with, where it is left otherwise as well or not."""
+    back = [source for source in unit.blocks[header].before if source >= header]
+    if len(back) != 1:
+        return None
+    number, target = back[0], header
+    block = unit.blocks[number]
+    if block.end == GO and len(block.steps) == 1 and len(block.before) == 1:
+        number, target = block.before[0], number  # a jump alone: the one before it says whether to go on
+        block = unit.blocks[number]
+    if block.end != TEST or block.taken == block.next or shape.loop[number] != header:
+        return None
+    _, sem, width, mask, register, _, _, imm, from_register = block.steps[-1][1]
+    if from_register or sem is not (Sem.JNE if target == block.taken else Sem.JEQ):
+        return None
+    changes = [step for step in _steps_of(unit, shape, header) if register in _written(step)]
+    if len(changes) != 1 or all(step is not changes[0] for _, step in block.steps):
+        return None
+    case, operation, added, _, _, _, _, by, from_register = changes[0]
+    if case != ALU or from_register or operation not in (Sem.ADD, Sem.SUB):
+        return None
+    by = by & MASK32 if operation is Sem.ADD else -by & MASK32
+    step, end, wide = (by ^ _SIGN) - _SIGN, imm & mask, width == added == 64
+    return Stop(register, step, end, wide) if step and (wide or end <= MASK32) else None
+
+
+def _steps_of(unit: Unit, shape: Structure, header: int) -> Iterator[Step]:
+    """The steps of a loop and of those in it."""
+    for number, block in enumerate(unit.blocks):
+        around = shape.loop[number]
+        while around not in (-1, header):
+            around = shape.outer[around]
+        if around == header:
+            yield from (step for _, step in block.steps)
 
 
 def _renews(unit: Unit) -> bool:
@@ -87,18 +158,25 @@ def _renews(unit: Unit) -> bool:
 
 def _note(step: Step, growth: _Growth) -> None:
     """Add what a step does."""
-    case, sem, width, _, dst, src, _, imm, from_register = step
+    case, sem, width, _, dst, _, _, imm, from_register = step
     if case == ALU:
         counts = sem is _ADD and not from_register and 0 < imm < (2**31 if width == 64 else 2)
         growth[dst] = _worse(growth[dst], 1 << (width - 1)) if counts else None
-    elif case in _LOADING:
-        growth[dst] = None
-    elif case in (CALL_HELPER, COMPARE_EXCHANGE):
-        growth[0] = None
-    elif case == ATOMIC_FETCH:
-        growth[src] = None
-    elif case == CALL_LOCAL:
-        growth[0:6] = [None] * 6
+        return
+    for register in _written(step):
+        growth[register] = None
+
+
+def _written(step: Step) -> Sequence[int]:
+    """The registers that a step changes."""
+    case, dst, src = step[0], step[4], step[5]
+    if case == ALU or case in _LOADING:
+        return (dst,)
+    if case in (CALL_HELPER, COMPARE_EXCHANGE):
+        return (0,)
+    if case == ATOMIC_FETCH:
+        return (src,)
+    return range(6) if case == CALL_LOCAL else ()
 
 
 def _worse(old: int | None, new: int | None) -> int | None:

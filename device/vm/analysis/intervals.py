@@ -17,6 +17,7 @@ from device.vm.analysis import counters
 from device.vm.analysis.comparisons import ways
 from device.vm.analysis.effects import Effect
 from device.vm.analysis.lift import TEST, Block, Unit
+from device.vm.analysis.relations import Distances, tell
 from device.vm.analysis.structure import Structure
 from device.vm.analysis.values import NOWHERE, State
 from device.vm.decode import MASK32, MASK64
@@ -40,14 +41,20 @@ Edge = tuple[int, State]
 
 
 def solve(
-    unit: Unit, shape: Structure, effects: Effects, entry: State, narrowings: int = 0
+    unit: Unit,
+    shape: Structure,
+    effects: Effects,
+    entry: State,
+    narrowings: int = 0,
+    related: Sequence[Distances] | None = None,
 ) -> list[State | None]:
     """The state at the start of every block, None for blocks that cannot be reached within `entry`.
 
     `effects` are what its steps do (effects.bound), `narrowings` the times that bounds are narrowed again
-    where widening went too far: one for each level of loops finds what can be found.
+    where widening went too far: one for each level of loops finds what can be found. `related` are the
+    registers that jumps tell of beside those that they compare (relations.py).
     """
-    solver = _Solver(unit, shape, effects, entry)
+    solver = _Solver(unit, shape, effects, entry, related)
     solver.widen()
     if shape.headers:
         for _ in range(narrowings):
@@ -58,8 +65,16 @@ def solve(
 class _Solver:
     """The states at the starts of blocks while they are being found, and what follows from each of them."""
 
-    def __init__(self, unit: Unit, shape: Structure, effects: Effects, entry: State) -> None:
+    def __init__(
+        self,
+        unit: Unit,
+        shape: Structure,
+        effects: Effects,
+        entry: State,
+        related: Sequence[Distances] | None,
+    ) -> None:
         self._blocks = unit.blocks
+        self._related = related
         self._effects = effects
         self._edges: list[tuple[State, list[Edge]] | None] = [None] * len(unit.blocks)
         self._limits = _limits(unit.blocks)
@@ -133,6 +148,8 @@ class _Solver:
         for effect in self._effects[number]:
             effect(ends)
         edges = _edges(self._blocks[number], ends)
+        if self._related is not None and self._related[number]:
+            edges = [(target, tell(self._related[number], ends, known)) for target, known in edges]
         self._edges[number] = state, edges
         return edges
 
