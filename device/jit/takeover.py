@@ -60,6 +60,7 @@ class Takeover:
         rounds = 0 if exit_.rounds is None else exit_.rounds.refund(stop.registers)
         budget = stop.registers[BUDGET] + exit_.refund + rounds & MASK32
         left = Left(exit_.pc, registers, budget, Short() if exit_.short else Elsewhere())
+        left.blamed = exit_.blamed or left.blamed
         left.frames = [] if exit_.outermost else self._callers(stop.registers[_SP])
         registers[FRAME_POINTER] = self._pointer - len(left.frames) * self._frame_size
         for index, (_, saved) in enumerate(left.frames, 1):

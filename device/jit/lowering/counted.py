@@ -2,13 +2,14 @@
 
 They are charged for all their rounds at once, as many as the budget lasts for, and compare their counter with
 where it will be then. So a round costs one comparison and one jump, and nothing for the budget. Who leaves in
-the middle gets back what was charged and not executed (Rounds).
+the middle gets back what was charged and not executed (Rounds). Pointers that walk through a region are
+tested before the first round too: there are no more rounds than stay in it (Walk).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from device.jit.encoder import (
@@ -27,10 +28,13 @@ from device.jit.encoder import (
     mvn_imm,
     shift_imm,
     try_alu_imm,
+    try_compare_imm,
     udiv,
 )
+from device.jit.fixups import Label
 from device.jit.lowering.literals import Wish
 from device.jit.lowering.looked import Half, Home, Looked, known, weight_of
+from device.jit.lowering.memory import Layout, Way, access_of, way_of
 from device.jit.lowering.operands import Operands
 from device.jit.lowering.webs import BUDGET
 from device.vm.analysis.budget import Segment
@@ -62,7 +66,8 @@ class Counted:
 
     It goes on while `counter` is below what `bound` says (`below`), or is not that. `bound` is a register of
     the program, or the constant when that is not one. `step` is added to the counter in each round by the
-    step at slot `counts`, `cost` are the instructions of a round and `extra` those of the way back.
+    step at slot `counts`, `cost` are the instructions of a round and `extra` those of the way back. `walks`
+    are the pointers that are tested before.
     """
 
     header: int
@@ -75,11 +80,31 @@ class Counted:
     below: bool
     cost: int
     extra: int
+    walks: tuple[Walk, ...] = ()
 
     @property
     def wish(self) -> int:
         """What stands for its limit among the constants that are kept in registers."""
         return -1 - self.header
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A register that every round moves by `step`, a power of two or nothing, and what is at that address.
+
+    Where a round begins it is `origin` at least, and no more than `last` above that, for all its `accesses`.
+    """
+
+    register: int
+    step: int
+    origin: int
+    last: int
+    accesses: tuple[Looked, ...]
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Where the accesses are in the text."""
+        return tuple(at.pc for at in self.accesses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +134,54 @@ def counted(
     shape: Structure,
     looked: Sequence[Sequence[Looked]],
     segments: Sequence[Sequence[Segment]],
+    layout: Layout,
 ) -> list[Counted]:
-    """The loops that count."""
+    """The loops that count; their walks are not tested where the accesses are."""
     if not shape.structured:
         return []
     found = (_counted(unit, looked, segments, header) for header in shape.headers)
-    return [loop for loop in found if loop is not None]
+    loops = [loop for loop in found if loop is not None]
+    return [replace(loop, walks=tuple(_walks(looked[loop.header], layout))) for loop in loops]
+
+
+def _walks(steps: Sequence[Looked], layout: Layout) -> Iterator[Walk]:
+    """The pointers of a round that are tested, and move by one constant; says so of their accesses."""
+    found: dict[tuple[int, int, int], list[tuple[int, int, Looked]]] = {}
+    for index, at in enumerate(steps):
+        access = None if at.fused is not None else access_of(at)
+        if access is None:
+            continue
+        register, size, write = access
+        way = way_of(at, register, size, layout, write=write)
+        if way.test == Way.WITHIN:
+            moved = sum(_moves(before, register) or 0 for before in steps[:index]) + at.step[6]
+            room = way.start - moved, way.end - size - moved, at
+            found.setdefault((register, way.start, way.end), []).append(room)
+    for (register, _, _), rooms in found.items():
+        moves = [_moves(at, register) for at in steps]
+        low, high = max(low for low, _, _ in rooms), min(high for _, high, _ in rooms)
+        step = sum(by for by in moves if by is not None)
+        if None in moves or abs(step) & (abs(step) - 1) or low > high:
+            continue
+        accesses = tuple(at for _, _, at in rooms)
+        for at in accesses:
+            at.walked = True
+        yield Walk(register, step, low & MASK32, high - low, accesses)
+
+
+def _moves(at: Looked, register: int) -> int | None:
+    """By how much a step moves a register; None where it does something else to it."""
+    if not at.written & BOTH[register]:
+        return 0
+    case, sem, _, _, _, _, _, imm, from_register = at.step
+    if case != ALU or from_register or sem not in (Sem.ADD, Sem.SUB):
+        return None
+    return _signed(imm if sem is Sem.ADD else -imm)
+
+
+def _signed(value: int) -> int:
+    value &= MASK32
+    return value - (1 << _WORD) if value >> (_WORD - 1) else value
 
 
 def limits(loops: Sequence[Counted], shape: Structure) -> list[Wish]:
@@ -197,12 +264,7 @@ def _counting(steps: Sequence[Looked], counter: int) -> tuple[int, int]:
     found = [at for at in steps if at.written & BOTH[counter]]
     if len(found) != 1:
         return 0, 0
-    case, sem, _, _, _, _, _, imm, from_register = found[0].step
-    if case != ALU or from_register or sem not in (Sem.ADD, Sem.SUB):
-        return 0, 0
-    step = imm if sem is Sem.ADD else -imm
-    step &= MASK32
-    return (step - (1 << _WORD) if step >> (_WORD - 1) else step), found[0].pc
+    return _moves(found[0], counter) or 0, found[0].pc
 
 
 class CountedWriter:
@@ -230,11 +292,16 @@ class CountedWriter:
         loop = self.loop
         return Rounds(self._counter, self._limit, loop.step, loop.cost, loop.extra, self.ahead)
 
-    def begin(self) -> Cond:
-        """Charge for all rounds that the budget lasts for; the condition under which that is none at all."""
+    def begin(self, astray: Callable[[Walk], Label]) -> Cond:
+        """Charge for all rounds that the budget lasts for; the condition under which that is none at all.
+
+        `astray` gives the label of who leaves because a walk does not begin where it should.
+        """
         asm, loop = self._asm, self.loop
         rounds, lasts, cost, _ = self._o.scratch
         self._distance(rounds)
+        for walk in loop.walks:
+            self._walk(walk, rounds, astray(walk))
         self._o.load(cost, loop.cost)
         asm.emit(udiv(lasts, BUDGET, cost), compare(Compare.CMP, lasts, rounds))
         asm.emit(if_then(Cond.LO), mov(rounds, lasts))
@@ -244,6 +311,27 @@ class CountedWriter:
         asm.emit(alu(op, self._limit, self._counter, rounds, Flags.ANY, Shift.LSL, shift))
         asm.emit(compare(Compare.CMP, self._limit, self._counter))
         return Cond.EQ
+
+    def _walk(self, walk: Walk, rounds: int, astray: Label) -> None:
+        """No more rounds than a pointer stays in its region for."""
+        asm, (_, left, other, spare) = self._asm, self._o.scratch
+        pointer = self._o.read(walk.register, False, spare)
+        encoding = try_alu_imm(Alu.SUB, left, pointer, walk.origin)
+        asm.emit(encoding or alu(Alu.SUB, left, pointer, self._o.value(walk.origin, left)))
+        if walk.step > 0:  # what is left in front of it
+            encoding = try_alu_imm(Alu.RSB, left, left, walk.last, Flags.SET)
+            asm.emit(encoding or alu(Alu.SUB, left, self._o.value(walk.last, other), left, Flags.SET))
+            asm.jump_if(Cond.LO, astray)
+        else:
+            encoding = try_compare_imm(Compare.CMP, left, walk.last)
+            asm.emit(encoding or compare(Compare.CMP, left, self._o.value(walk.last, other)))
+            asm.jump_if(Cond.HI, astray)
+        if walk.step:
+            shift = abs(walk.step).bit_length() - 1
+            if shift:
+                asm.emit(shift_imm(Shift.LSR, left, left, shift))
+            asm.emit(alu_imm(Alu.ADD, left, left, 1), compare(Compare.CMP, rounds, left))
+            asm.emit(if_then(Cond.HI), mov(rounds, left))
 
     def _distance(self, rounds: int) -> None:
         """How many rounds there will be; very many are as good as all."""

@@ -79,7 +79,8 @@ class Exit:
 
     `halves` are those that are live, each in its home or a constant. `short` says that the budget left may
     not last to where it is looked at next; what was charged for more `rounds` of a loop is given back too.
-    Nobody called an `outermost` function but the dispatcher.
+    The accesses at the slots that are `blamed` would not be where they were guessed. Nobody called an
+    `outermost` function but the dispatcher.
     """
 
     pc: int
@@ -88,6 +89,7 @@ class Exit:
     outermost: bool
     short: bool = False
     rounds: Rounds | None = None
+    blamed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ class FunctionWriter:
         self._looked = view.steps
         layout = Layout(program.places, program.frame_size, program.distrusted, checked=program.checked)
         fuse(view.steps, layout)
-        loops = counted(unit, part.shape, view.steps, self._segments) if program.checked else []
+        loops = counted(unit, part.shape, view.steps, self._segments, layout) if program.checked else []
         homes = allocate(
             unit,
             part.shape,
@@ -331,7 +333,10 @@ class FunctionWriter:
     def _may_count(self, loop: Counted) -> bool:
         """Whether registers are there for it."""
         granted = loop.wish in self._literals.kept.get(loop.header, {})
-        return granted and CountedWriter.possible(loop, self._homes[loop.header])
+        found = granted and CountedWriter.possible(loop, self._homes[loop.header])
+        for at in (at for walk in loop.walks for at in walk.accesses):
+            at.walked = found
+        return found
 
     def _counting(self, loop: Counted) -> CountedWriter:
         limit = self._literals.kept[loop.header][loop.wish]
@@ -340,7 +345,7 @@ class FunctionWriter:
     def _begin_counted(self, number: int, counting: CountedWriter) -> int:
         counting_label = self._charged[number] = Charged(self._asm.label(), 0)
         self._operands.at = self._looked[number][0]
-        nothing = counting.begin()
+        nothing = counting.begin(lambda walk: self._leaving(self._at_start(number), 0, blamed=walk.slots))
         self._asm.jump_if(nothing, self._leaving(self._at_start(number), 0, short=True))
         self._asm.bind(counting_label.label)
         name = f"{self._prefix}l{number}"
@@ -543,9 +548,12 @@ class FunctionWriter:
         """An exit at the step at hand."""
         return self._leaving(self._ahead_of(self._operands.at), self._left)
 
-    def _leaving(self, moment: Moment, refund: int, *, short: bool = False) -> Label:
+    def _leaving(
+        self, moment: Moment, refund: int, *, short: bool = False, blamed: tuple[int, ...] = ()
+    ) -> Label:
         label = self._asm.label()
-        self._waiting.append((label, replace(self._exit_of(moment, refund), short=short)))
+        exit_ = replace(self._exit_of(moment, refund), short=short, blamed=blamed)
+        self._waiting.append((label, exit_))
         return label
 
     def _exit_of(self, moment: Moment, refund: int) -> Exit:

@@ -61,7 +61,8 @@ class Looked:
 
     `written` are the halves that it gives new values, `read` those that it reads. `wanted` and
     `wanted_behind` are live where nothing is known of values: what is not in `live` of it is zero wherever it
-    matters. webs.py finds the homes. What is `fused` with a step does what others do that are `left_out`.
+    matters. webs.py finds the homes. What is `fused` with a step does what others do that are `left_out`. The
+    address of an access that is `walked` was tested before the loop.
     """
 
     pc: int
@@ -78,6 +79,7 @@ class Looked:
     homes_behind: Homes = field(default_factory=dict)
     fused: Fused | None = None
     left_out: bool = False
+    walked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

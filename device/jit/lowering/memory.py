@@ -113,7 +113,7 @@ def access_of(at: Looked) -> tuple[int, int, bool] | None:
 
 def way_of(at: Looked, register: int, size: int, layout: Layout, *, write: bool) -> Way:
     """What an access of `size` bytes by a base register needs, given what is known of that."""
-    if not layout.checked:
+    if at.walked or not layout.checked:
         return Way(Way.PLAIN)
     off = at.step[6]
     low, high, place = at.before[register]

@@ -183,7 +183,8 @@ class Execution:
             return
         self._run.control.check()
         if isinstance(left.cause, Elsewhere | IndexError | StructError):
-            self._prepared.missed(left.pc)
+            for pc in left.blamed:
+                self._prepared.missed(pc)
         self._step_past()
 
     def _step_past(self) -> None:

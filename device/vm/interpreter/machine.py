@@ -85,7 +85,8 @@ class Left(Exception):
     """Translated code was left: the exact tier is to go on at `pc` with these registers and this budget.
 
     `frames` are the callers that were in translated code too, the innermost first. With `fault` there is
-    nothing to go on with: a helper has ended the run. `cause` says why it was left.
+    nothing to go on with: a helper has ended the run. `cause` says why it was left, `blamed` are the slots
+    of accesses that were guessed wrong if it was for a guess.
     """
 
     def __init__(self, pc: int, registers: list[int], budget: int, cause: BaseException) -> None:
@@ -94,6 +95,7 @@ class Left(Exception):
         self.registers = registers
         self.budget = budget
         self.cause = cause
+        self.blamed: tuple[int, ...] = (pc,)
         self.frames: list[Frame] = []
         self.fault: GuestFault | None = None
 
