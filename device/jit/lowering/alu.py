@@ -31,7 +31,7 @@ from device.jit.encoder import (
     udiv,
     unary,
 )
-from device.jit.lowering.looked import Fused
+from device.jit.lowering.looked import Fused, Product
 from device.jit.lowering.operands import Operands
 from device.vm.decode import MASK32
 from device.vm.isa import Sem
@@ -105,6 +105,9 @@ class AluWriter:
         if o.at.fused is not None:
             self._combine(o.at.fused)
             return
+        if o.at.product is not None:
+            self._accumulate(o.at.product)
+            return
         self._by_sem[self._sem]()
 
     def _combine(self, fused: Fused) -> None:
@@ -114,6 +117,20 @@ class AluWriter:
         op = _COMBINED[self._sem]
         flags = Flags.SET if self._o.at.pc in self.flagging else Flags.ANY
         self._asm.emit(alu(op, low, one, other, flags, fused.shift, fused.amount))
+        self._done(False, low)
+        self._clear_high()
+
+    def _accumulate(self, product: Product) -> None:
+        """A product of low halves, added to one or taken off it."""
+        o = self._o
+        rest = o.second(False, self._t2) if product.behind else self._a(False, self._t2)
+        low = self._target(False, self._t3)
+        if product.other < 0 and product.factor not in o.held and is_shifted(product.factor):
+            self._scale(self._t1, o.factor(product, self._t0), product.factor)
+            self._asm.emit(alu(Alu.SUB if product.taken else Alu.ADD, low, rest, self._t1))
+        else:
+            one, other = o.factor(product, self._t0), o.other_factor(product, self._t1)
+            self._asm.emit((mls if product.taken else mla)(low, one, other, rest))
         self._done(False, low)
         self._clear_high()
 
@@ -221,7 +238,9 @@ class AluWriter:
         if not self._computes_high():
             low = self._target(False, self._t0)
             constant = self._o.second_constant(False)
-            if constant is None or not self._mul_by(low, constant):
+            if constant is not None and is_shifted(constant):
+                self._scale(low, self._a(False, self._t0), constant)
+            else:
                 self._asm.emit(mul(low, self._a(False, self._t0), self._o.second(False, self._t1)))
             self._done(False, low)
             self._clear_high()
@@ -256,9 +275,8 @@ class AluWriter:
         registers = (self._dst, self._src) if self._from_register else (self._dst,)
         return {self._o.core(register, high) for register in registers for high in (False, True)}
 
-    def _mul_by(self, low: int, constant: int) -> bool:
-        """The low half times a power of two, one more or one less, by a shift; whether it is one of these."""
-        a = self._a(False, self._t0)
+    def _scale(self, low: int, a: int, constant: int) -> None:
+        """A half times a constant for which a shift does (is_shifted)."""
         for op, power in ((None, constant), (Alu.ADD, constant - 1), (Alu.RSB, constant + 1)):
             shift = power.bit_length() - 1
             if not _is_power(power):
@@ -267,8 +285,7 @@ class AluWriter:
                 self._asm.emit(shift_imm(Shift.LSL, low, a, shift))
             else:
                 self._asm.emit(alu(op, low, a, a, Flags.ANY, Shift.LSL, shift))
-            return True
-        return False
+            return
 
     def _neg(self) -> None:
         low = self._target(False, self._t0)

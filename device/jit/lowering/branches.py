@@ -167,6 +167,10 @@ class BranchWriter:
 
     def _both(self, op: Compare) -> None:
         """Equality of both halves, or any common bit: the high halves count when the low ones say EQ."""
+        if op is Compare.CMP and self._o.second_constant(False) == self._o.second_constant(True) == 0:
+            a = self._o.read(self._dst, False, self._t0), self._o.read(self._dst, True, self._t1)
+            self._asm.emit(alu(Alu.ORR, self._t0, a[0], a[1], Flags.SET))
+            return
         low = self._encoded(op, False, self._t0, self._t1)
         high = self._encoded(op, True, self._t2, self._t3)
         self._asm.emit(*low, if_then(Cond.EQ), *high)

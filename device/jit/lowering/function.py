@@ -308,6 +308,7 @@ class FunctionWriter:
         low, high, _ = looked[-2].behind[register]
         return (
             (case == ALU and sem in (Sem.ADD, Sem.SUB) and test in (Sem.JEQ, Sem.JNE))
+            and looked[-2].product is None
             and (register == dst and not from_register and imm == 0 and low != high)
             and self._only_in_core(looked[-2], register)
         )

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from device.jit.encoder import Shift
-from device.jit.lowering.looked import Fused, Looked
+from device.jit.encoder import Alu, Shift, try_alu_imm
+from device.jit.lowering.looked import Fused, Looked, Product, known
 from device.jit.lowering.memory import Layout, Way, access_of, way_of
 from device.vm.analysis.lift import Block, Unit
 from device.vm.analysis.liveness import EVERYTHING, HIGH, LOW, effect
@@ -105,9 +105,11 @@ def fuse(looked: Sequence[Sequence[Looked]], layout: Layout) -> None:
                 continue
             if at.step[0] == ALU:
                 at.fused = _operand(at, before)
-                before.left_out = at.fused is not None
+                at.product = _product(at, before) if at.fused is None else None
+                before.left_out = at.fused is not None or at.product is not None
             else:
                 _address(steps, index, layout)
+                _index(steps, index)
 
 
 def _operand(at: Looked, before: Looked) -> Fused | None:
@@ -124,6 +126,33 @@ def _operand(at: Looked, before: Looked) -> Fused | None:
     if width > _WORD and before.behind[src][1] > MASK32:
         return None
     return Fused(before, dst, src, shift, amount)
+
+
+def _product(at: Looked, before: Looked) -> Product | None:
+    """A product that only this sum or difference uses, on low halves alone."""
+    _, sem, width, mask, dst, src, _, imm, from_register = at.step
+    _, operation, _, factors, product, factor, _, number, by_register = before.step
+    behind = from_register and src == product and dst != src
+    added = dst == product and not (from_register and src == dst)
+    if (
+        operation is not Sem.MUL
+        or sem not in (Sem.ADD, Sem.SUB)
+        or not (behind or (added and sem is Sem.ADD))
+    ):
+        return None
+    low, high, _ = at.behind[dst]
+    if low == high or (width > _WORD and high > MASK32 and at.live_behind & HIGH[dst]):
+        return None
+    if not at.live_behind & LOW[dst] or known(before.behind, product, False) is not None:
+        return None
+    if behind and (at.live_behind & (LOW[src] | HIGH[src]) or known(at.before, dst, False) is not None):
+        return None
+    if added:
+        constant = known(at.before, src, False) if from_register else imm & mask & MASK32
+        if constant is not None and try_alu_imm(Alu.ADD, 0, 1, constant) is not None:
+            return None
+    other = factor if by_register else -1
+    return Product(before, product, other, number & factors & MASK32, not behind, sem is Sem.SUB)
 
 
 def _shift(at: Looked) -> tuple[Shift, int, int]:
@@ -158,6 +187,19 @@ def _address(steps: Sequence[Looked], index: int, layout: Layout) -> None:
     elif sum_.fused.shift is Shift.LSL and sum_.fused.amount in _SCALES:
         at.fused = sum_.fused
     sum_.left_out = at.fused is not None
+
+
+def _index(steps: Sequence[Looked], number: int) -> None:
+    """An access to something that begins where a constant says, by a register added to that just before."""
+    at, sum_ = steps[number], steps[number - 1]
+    found = access_of(at)
+    _, sem, width, _, dst, src, _, _, from_register = sum_.step
+    if found is None or found[0] != dst or sem is not Sem.ADD or width == _WORD or not from_register:
+        return
+    for constant, register in ((dst, src), (src, dst)):
+        start = known(sum_.before, constant, False)
+        if start is not None and register != dst and at.live & LOW[register]:
+            at.index = register, start
 
 
 def _scaled(steps: Sequence[Looked], index: int) -> Fused | None:

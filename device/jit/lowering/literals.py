@@ -13,7 +13,7 @@ from typing import Final
 
 from device.jit.encoder import Alu, Compare, try_alu_imm, try_compare_imm, try_mov_imm
 from device.jit.lowering.alu import is_shifted
-from device.jit.lowering.looked import Looked, known, weight_of
+from device.jit.lowering.looked import Looked, Product, known, weight_of
 from device.jit.lowering.memory import Layout, Way, access_of, way_of
 from device.jit.lowering.operands import NEAR
 from device.vm.analysis.liveness import HIGH, LOW
@@ -94,7 +94,9 @@ def wishes(shape: Structure, looked: Sequence[Sequence[Looked]], layout: Layout)
         weight = weight_of(shape, number)
         for at in steps:
             for value in _loaded(at, layout):
-                wanted[scope, value] = wanted.get((scope, value), 0) + weight
+                # A shift does for some factors: these are for registers that nobody else wants.
+                worth = weight // 4 if at.product is not None and is_shifted(value) else weight
+                wanted[scope, value] = wanted.get((scope, value), 0) + worth
             address = _address(at, layout)
             if address is not None:
                 inside = addresses.setdefault(scope, {})
@@ -177,6 +179,9 @@ def _loaded(at: Looked, layout: Layout) -> Iterator[int]:
     case = at.step[0]
     if at.left_out:
         return
+    if at.product is not None:
+        yield from _by_product(at, at.product)
+        return
     if at.fused is not None and case != ALU:
         values = (
             known(at.fused.first.before, register, False) for register in (at.fused.one, at.fused.other)
@@ -193,6 +198,17 @@ def _loaded(at: Looked, layout: Layout) -> Iterator[int]:
         found = access_of(at)
         if found is not None:
             yield from _by_access(at, *found, layout)
+
+
+def _by_product(at: Looked, product: Product) -> Iterator[int]:
+    """An instruction that multiplies and adds has its operands in registers."""
+    factor = product.factor if product.other < 0 else known(product.first.before, product.other, False)
+    for value in (factor, known(product.first.before, product.one, False)):
+        if value is not None:
+            yield value
+    rest = _second(at, False) if product.behind else None
+    if rest is not None:
+        yield rest
 
 
 def _by_access(at: Looked, register: int, size: int, write: bool, layout: Layout) -> Iterator[int]:

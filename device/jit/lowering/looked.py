@@ -55,14 +55,30 @@ class Fused:
     amount: int
 
 
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Of registers as they are before the step `first`: `one`, and `other` or, where that is -1, `factor`.
+
+    With `taken` it is taken off the other operand of the step, which is `behind` it in the second place.
+    """
+
+    first: Looked
+    one: int
+    other: int
+    factor: int
+    behind: bool
+    taken: bool
+
+
 @dataclass(slots=True)
 class Looked:
     """A step with what is known before and behind it: the state, the halves that are live, and their homes.
 
     `written` are the halves that it gives new values, `read` those that it reads. `wanted` and
     `wanted_behind` are live where nothing is known of values: what is not in `live` of it is zero wherever it
-    matters. webs.py finds the homes. What is `fused` with a step does what others do that are `left_out`. The
-    address of an access that is `walked` was tested before the loop.
+    matters. webs.py finds the homes. What is `fused` with a step, or the `product` that it adds, others give
+    that are `left_out`. The address of an access that is `walked` was tested before the loop; `index` is what
+    an access knows its base register to be the sum of: a register that is still there, and a constant.
     """
 
     pc: int
@@ -78,8 +94,10 @@ class Looked:
     homes: Homes = field(default_factory=dict)
     homes_behind: Homes = field(default_factory=dict)
     fused: Fused | None = None
+    product: Product | None = None
     left_out: bool = False
     walked: bool = False
+    index: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

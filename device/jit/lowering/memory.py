@@ -349,16 +349,25 @@ class MemoryWriter:
             self._sum(base, off)
             kept, off = self._t0, 0
         origin, last = way.numbers(off, size)
-        encoding = try_alu_imm(Alu.SUB, self._t1, kept, origin)
-        if encoding is None:
-            encoding = alu(Alu.SUB, self._t1, kept, self._o.value(origin, self._t1))
-        self._asm.emit(encoding)
-        test = try_compare_imm(Compare.CMP, self._t1, last)
+        tested = self._index(origin)
+        if tested is None:
+            tested = self._t1
+            encoding = try_alu_imm(Alu.SUB, tested, kept, origin)
+            if encoding is None:
+                encoding = alu(Alu.SUB, tested, kept, self._o.value(origin, tested))
+            self._asm.emit(encoding)
+        test = try_compare_imm(Compare.CMP, tested, last)
         if test is None:
-            test = compare(Compare.CMP, self._t1, self._o.value(last, self._t2))
+            test = compare(Compare.CMP, tested, self._o.value(last, self._t2))
         self._asm.emit(test)
         self._asm.jump_if(Cond.HI, self._exit())
         return Address(kept, off)
+
+    def _index(self, origin: int) -> int | None:
+        """The core register of what was added to just this origin."""
+        if self._o.at.index is None or self._o.at.index[1] != origin:
+            return None
+        return self._o.core(self._o.at.index[0], False)
 
     def _unknown(self, register: int, off: int, size: int, write: bool) -> Address:
         """Ask the routine that knows all regions; it wants the lowest address of the active frames too."""

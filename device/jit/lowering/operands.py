@@ -15,7 +15,7 @@ from device.jit.encoder import (
     to_single,
     try_mov_imm,
 )
-from device.jit.lowering.looked import Fused, Looked, known
+from device.jit.lowering.looked import Fused, Looked, Product, known
 from device.vm.decode import MASK32
 
 _FREELY: Final = (int(R.R0), int(R.R1), int(R.R2), int(R.R3))
@@ -74,6 +74,22 @@ class Operands:
         """The low halves of what is fused with the step, in their homes or in these scratch registers."""
         now, self.at = self.at, fused.first
         found = self.read(fused.one, False, one), self.read(fused.other, False, other)
+        self.at = now
+        return found
+
+    def factor(self, product: Product, scratch: int) -> int:
+        """The low half of the first factor, in its home or in `scratch`."""
+        now, self.at = self.at, product.first
+        found = self.read(product.one, False, scratch)
+        self.at = now
+        return found
+
+    def other_factor(self, product: Product, scratch: int) -> int:
+        """The same of the second one, which may be a constant."""
+        if product.other < 0:
+            return self.value(product.factor, scratch)
+        now, self.at = self.at, product.first
+        found = self.read(product.other, False, scratch)
         self.at = now
         return found
 
