@@ -181,7 +181,8 @@ def around_calls(units: Mapping[int, Unit]) -> tuple[dict[int, int], int]:
 
     Where there is no local call nobody asks, and all sets are empty.
 
-    The second is one set for the whole program: every argument register that is read behind some local call.
+    The second is one set for the whole program: every argument register that is read behind some local call,
+    with both halves: a return brings back registers, and what they need is to be the same for all who ask.
     Compilers read none, so that returns carry nothing but r0. Where the exact engine takes over somewhere, it
     may call these functions from code that is in no unit, and read all of them behind that.
     """
@@ -194,7 +195,8 @@ def around_calls(units: Mapping[int, Unit]) -> tuple[dict[int, int], int]:
         for start, unit in units.items():
             live = solve(unit, needs.__getitem__, returned)
             entered = live.starts[0]
-            behind = _behind_calls(unit, live.ends, needs.__getitem__, returned) & ARGUMENTS
+            halves = _behind_calls(unit, live.ends, needs.__getitem__, returned) & ARGUMENTS
+            behind = sum(both for both in BOTH if both & halves)
             if entered != needs[start] or behind | returned != returned:
                 needs[start] = entered
                 returned |= behind
