@@ -2,7 +2,7 @@
 
 A run executes fewer than 2^32 instructions. What is only changed by adding constants below 2^31 therefore
 grows by less than 2^63, so that it cannot wrap when it began below that; with 32 bits the same holds for
-steps of 1, as a round has at least two instructions. Bounds of counters come from this and not from
+a single step of 1, as a round has at least two instructions. Bounds of counters come from this and not from
 widening, which knows nothing of time.
 """
 
@@ -68,6 +68,9 @@ _Growth = list[int | None]
 
 _REGISTERS: Final = HIGH_AT
 """Those of liveness, spare ones included."""
+
+_GROWTH: Final = {32: 1 << 31, 64: 1 << 63}
+"""Of a counter with so many bits."""
 
 _SIGN: Final = 1 << 31
 _ADD: Final = Sem.ADD
@@ -136,8 +139,9 @@ def _stop(unit: Unit, shape: Structure, header: int) -> Stop | None:
     case, operation, added, _, _, _, _, by, from_register = changes[0]
     if case != ALU or from_register or operation not in (Sem.ADD, Sem.SUB):
         return None
-    by = by & MASK32 if operation is Sem.ADD else -by & MASK32
-    step, end, wide = (by ^ _SIGN) - _SIGN, imm & mask, width == added == 64
+    by = (by & MASK32 ^ _SIGN) - _SIGN
+    step = by if operation is Sem.ADD else -by
+    end, wide = imm & mask, width == added == 64
     return Stop(register, step, end, wide) if step and (wide or end <= MASK32) else None
 
 
@@ -161,7 +165,7 @@ def _note(step: Step, growth: _Growth) -> None:
     case, sem, width, _, dst, _, _, imm, from_register = step
     if case == ALU:
         counts = sem is _ADD and not from_register and 0 < imm < (2**31 if width == 64 else 2)
-        growth[dst] = _worse(growth[dst], 1 << (width - 1)) if counts else None
+        growth[dst] = _worse(growth[dst], _GROWTH[width]) if counts else None
         return
     for register in _written(step):
         growth[register] = None
@@ -180,7 +184,7 @@ def _written(step: Step) -> Sequence[int]:
 
 
 def _worse(old: int | None, new: int | None) -> int | None:
-    """The growth under both: None (unknown) wins, then the narrower kind of counter."""
-    if old is None or new is None:
-        return None
-    return min(old, new) if old and new else old or new
+    """The growth under both. With 32 bits there may be one step only: more are not a jump apart."""
+    if not old or not new:
+        return None if old is None or new is None else old or new
+    return old if old == new == _GROWTH[64] else None

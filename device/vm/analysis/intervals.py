@@ -96,15 +96,27 @@ class _Solver:
                 grown = self._back(target, state) if target <= number else self._forth(target, state)
                 if grown is not None and grown != self.states[target]:
                     self.states[target] = grown
-                    if not self._is_pending[target]:
-                        self._is_pending[target] = True
-                        heappush(self._pending, target)
+                    self._wake(target)
 
     def _forth(self, target: int, state: State) -> State:
         if target in self._counters:
-            self._entering[target] = _join(self._entering.get(target, state), state)
+            self._enter(target, state)
         known = self.states[target]
         return state if known is None else _join(known, state)
+
+    def _enter(self, header: int, state: State) -> None:
+        """Note with what a loop is entered. What was said of its counters from less is to be said again."""
+        entering = self._entering.get(header)
+        self._entering[header] = joined = state if entering is None else _join(entering, state)
+        if entering is not None and joined != entering:
+            for source in self._blocks[header].before:
+                if source >= header:
+                    self._wake(source)
+
+    def _wake(self, number: int) -> None:
+        if not self._is_pending[number]:
+            self._is_pending[number] = True
+            heappush(self._pending, number)
 
     def _back(self, header: int, state: State) -> State:
         """What is known at a header when a loop goes on with `state`; what keeps growing is widened."""

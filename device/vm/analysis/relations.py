@@ -40,6 +40,11 @@ _NEW: Final = HIGH_AT
 """New values are from here on: as many for a step as it may change registers."""
 
 _CHANGED: Final = 6
+
+_SWEEPS: Final = 16
+"""Times that all blocks are gone over. What loops in loops need more for is left unknown: a sweep of the
+largest unit takes some 20 ms, and units could be made that need one for each of their blocks."""
+
 _GIVES: Final = frozenset({ALU, LOAD, LOAD_SIGNED, DATA_ADDRESS, RODATA_ADDRESS})
 _ADD, _SUB, _MOV = Sem.ADD, Sem.SUB, Sem.MOV
 
@@ -52,8 +57,7 @@ def distances(unit: Unit, entry: State) -> list[Distances]:
         (_NOTHING, low) if low == high else (register, 0) for register, (low, high, _) in enumerate(entry)
     ]
     ends: list[list[_Sum] | None] = [None] * len(blocks)
-    changed = True
-    while changed:
+    for _ in range(_SWEEPS):
         changed = False
         for number, block in enumerate(blocks):
             arriving = [found for source in block.before if (found := ends[source]) is not None]
@@ -63,7 +67,9 @@ def distances(unit: Unit, entry: State) -> list[Distances]:
                 end = _behind(_meeting(arriving), through[number])
                 if end != ends[number]:
                     ends[number], changed = end, True
-    return [_compared(block, end) for block, end in zip(blocks, ends, strict=True)]
+        if not changed:
+            return [_compared(block, end) for block, end in zip(blocks, ends, strict=True)]
+    return [{} for _ in blocks]
 
 
 def _through(block: Block, registers: int) -> list[_Sum]:
