@@ -400,11 +400,14 @@ class AluWriter:
             self._right(op, count)
 
     def _left(self, count: int) -> None:
+        if count == _WORD:
+            self._o.cross(self._dst, True, self._t0)
+            self._o.write(self._dst, False, 0, self._t0)
+            return
         high = self._target(True, self._t1)
         low = self._a(False, self._t0)
-        if count >= _WORD:
-            if high != low or count > _WORD:
-                self._asm.emit(shift_imm(Shift.LSL, high, low, count - _WORD))
+        if count > _WORD:
+            self._asm.emit(shift_imm(Shift.LSL, high, low, count - _WORD))
             self._done(True, high)
             self._o.write(self._dst, False, 0, self._t0)
             return
@@ -421,6 +424,10 @@ class AluWriter:
 
     def _right(self, op: Shift, count: int) -> None:
         known_zero = self._a_constant(True) == 0
+        if count == _WORD and op == Shift.LSR and not known_zero:
+            self._o.cross(self._dst, False, self._t0)
+            self._high_of_right(op, None, self._t1)
+            return
         low = self._target(False, self._t0)
         whole = count == _WORD and self._wants_low
         high = int(self._t1) if known_zero else self._a(True, low if whole else self._t1)

@@ -166,6 +166,15 @@ class Operands:
         self.copy(source, high, holder)
         self.done(register, high, holder)
 
+    def cross(self, register: int, high: bool, scratch: int) -> None:
+        """Give a half what the other half of the register was, if it is wanted."""
+        behind = self.at.homes_behind.get((register, high))
+        if behind is None or behind == self.at.homes.get((register, not high)):
+            return
+        holder = self.target(register, high, scratch)
+        self.copy(register, not high, holder)
+        self.done(register, high, holder)
+
     def write(self, register: int, high: bool, value: int, scratch: int) -> None:
         """Give the half a constant, if it is wanted."""
         if not self.wants(register, high):
