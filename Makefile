@@ -60,8 +60,9 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) --rate $(RATE)
 
 # All engines against each other, layer by layer: every opcode, operand form, aliasing and corner value; sequences;
-# loops and calls; the ends of regions; large code; every budget. All there is, a million and a half programs (some
-# 90 minutes of a quiet core), or so many of them: make layers PROGRAMS=100000 PROCESSES=2
+# loops and calls; small functions where they are called; walks over memory; the ends of regions; large code; every
+# budget. All there is, 1.6 million programs (some 110 minutes of a quiet core), or so many of them:
+# make layers PROGRAMS=100000 PROCESSES=2
 PROGRAMS := 0
 PROCESSES := 1
 layers: $(STAMP)

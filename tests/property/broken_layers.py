@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Final
+from unittest.mock import patch
 
+from device.jit import compile as compiling
 from device.jit.compile import Shape
 from device.jit.engine import JitEngine
 from device.jit.machine import Installed, Machine
 from device.jit.processor import Processor
+from device.vm.analysis.inlining import LEAVING, Bodies, Body
 from device.vm.isa import Form, Instruction, walk
 from device.vm.program import Engine, Outcome, Program, Run
 from device.vm.switch import SwitchEngine
@@ -124,6 +127,44 @@ class Generous(JitEngine):
         return replace(shape, places=tuple(longer))
 
 
+class _Shared(Bodies):
+    """Functions in functions preserve registers in those that the outer ones have for it."""
+
+    def _body(self, start: int, _spare: Sequence[int], frames: int) -> Body | None:
+        return super()._body(start, self._spare, frames)
+
+
+class _Shallow(Bodies):
+    """Functions need one frame, whatever they call."""
+
+    def at(self, start: int) -> Body | None:
+        """See Bodies."""
+        body = super().at(start)
+        return body and replace(body, frames=1)
+
+
+class _Cheap(Bodies):
+    """The exit of a function costs nothing."""
+
+    def at(self, start: int) -> Body | None:
+        """See Bodies."""
+        body = super().at(start)
+        return body and replace(body, steps=[(pc, step) for pc, step in body.steps if step is not LEAVING])
+
+
+class Inlining(JitEngine):
+    """Writes functions where they are called by other rules."""
+
+    def __init__(self, bodies: type[Bodies]) -> None:
+        super().__init__(machines=1)
+        self._bodies = bodies
+
+    def run(self, program: Program, run: Run) -> Outcome:
+        """See JitEngine."""
+        with patch.object(compiling, "Bodies", self._bodies):
+            return super().run(program, run)
+
+
 def _engine(wrong: Wrong) -> Callable[[], Engine]:
     return partial(BrokenEngine, wrong)
 
@@ -145,6 +186,9 @@ WRONG: Final[Mapping[str, tuple[str, Callable[[], Engine]]]] = {
     "not cut before a shift": ("sequences", _engine(_changed(_uncut))),
     "r9 is r8 in functions": ("calls", _engine(_changed(_confused))),
     "a fault elsewhere": ("calls", _engine(BROKEN["a fault elsewhere"])),
+    "inlined: registers shared": ("leaves", partial(Inlining, _Shared)),
+    "inlined: frames not counted": ("leaves", partial(Inlining, _Shallow)),
+    "inlined: exits not charged": ("leaves", partial(Inlining, _Cheap)),
     "a byte too many": ("edges", _engine(_one_byte)),
     "rights ignored": ("edges", _engine(BROKEN["rights ignored"])),
     "a fault not counted": ("edges", _engine(BROKEN["a fault not counted"])),

@@ -34,6 +34,7 @@ SLICE = {
     "accesses": 400,
     "sequences": 300,
     "calls": 100,
+    "leaves": 120,
     "edges": 400,
     "strolls": 150,
     "large": 40,

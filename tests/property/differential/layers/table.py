@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.property.differential.layers import accesses, budgets, calls, edges, large, sequences, single
+from tests.property.differential.layers import (
+    accesses,
+    budgets,
+    calls,
+    edges,
+    large,
+    leaves,
+    sequences,
+    single,
+)
 from tests.property.differential.layers.strolls import stroll
 from tests.property.differential.layers.trial import Drawn, Layer
 
@@ -18,6 +27,7 @@ def layers(seed: str) -> dict[str, Layer]:
         Layer("accesses", accesses.FAMILIES),
         Layer("sequences", sequences.families(seed)),
         Layer("calls", calls.families(seed), watched=True),
+        Layer("leaves", leaves.families(seed), watched=True),
         Layer("edges", edges.FAMILIES),
         Layer("strolls", (Drawn(stroll, STROLLS, seed),)),
         Layer("large", large.families(seed), watched=True),
