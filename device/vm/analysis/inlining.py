@@ -91,7 +91,9 @@ class Bodies:
                 if not self._computes(step) or not _kept(step, names, spare[:own]):
                     return None
                 found.append((pc, _renamed(step, names)))
-        return Body(found, 1 + below) if len(found) <= BODY_LIMIT else None
+            if len(found) > BODY_LIMIT:
+                return None  # at once: others may call this function, and what it calls, again and again
+        return Body(found, 1 + below)
 
     def _computes(self, step: Step) -> bool:
         """Whether a step does nothing but give a register a value, from others than r10."""
