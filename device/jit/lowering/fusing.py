@@ -15,7 +15,7 @@ from device.jit.encoder import Alu, Shift, try_alu_imm
 from device.jit.lowering.looked import Fused, Looked, Product, known
 from device.jit.lowering.memory import Layout, Way, access_of, way_of
 from device.vm.analysis.lift import Block, Unit
-from device.vm.analysis.liveness import EVERYTHING, HIGH, LOW, effect
+from device.vm.analysis.liveness import BOTH, HIGH, LOW, effect
 from device.vm.decode import (
     ALU,
     CONSTANT,
@@ -39,6 +39,8 @@ _DIVISIONS: Final = frozenset({Sem.DIV, Sem.MOD, Sem.SDIV, Sem.SMOD})
 _SHIFTS: Final = {Sem.LSH: Shift.LSL, Sem.RSH: Shift.LSR, Sem.ARSH: Shift.ASR}
 _SHIFTED: Final = frozenset({Sem.ADD, Sem.SUB, Sem.AND, Sem.OR, Sem.XOR})
 _SCALES: Final = range(1, 4)
+_ALL: Final = sum(BOTH)
+"""Halves of all registers, spare ones too: whoever gives one a value may read others for it."""
 
 
 def gathered(unit: Unit) -> Unit:
@@ -78,13 +80,13 @@ def _use(steps: Sequence[tuple[int, Step]], index: int) -> int:
     step = steps[index][1]
     if step[0] != ALU or step[1] in _DIVISIONS:
         return -1
-    given, needed = effect(step, EVERYTHING, _nothing, 0)
+    given, needed = effect(step, _ALL, _nothing, 0)
     for at in range(index + 1, min(index + 1 + _WINDOW, len(steps))):
         other = steps[at][1]
         computes = (other[0] == ALU and other[1] not in _DIVISIONS) or other[0] in _CONSTANTS
         if not computes and other[0] not in _LOADS and other[0] != STORE:
             return -1
-        written, read = effect(other, EVERYTHING, _nothing, 0)
+        written, read = effect(other, _ALL, _nothing, 0)
         if read & given:
             return at
         if not computes or written & (given | needed):
