@@ -14,11 +14,13 @@ from device.jit.assembler import Assembler
 from device.jit.code import Code
 from device.jit.fixups import Label
 from device.jit.lowering.calls import Callee, CallSite, Request
-from device.jit.lowering.counted import Rounds
-from device.jit.lowering.function import END, Exit, FunctionWriter, Program
+from device.jit.lowering.exits import Exit
+from device.jit.lowering.function import END, FunctionWriter
 from device.jit.lowering.looked import FRAME, Half, halves_of, known
 from device.jit.lowering.memory import Place, checker
 from device.jit.lowering.operands import Scratch
+from device.jit.lowering.program import Program
+from device.jit.lowering.rounds import Rounds
 from device.jit.lowering.webs import Crowded
 from device.vm.analysis.entries import Entry, exactly, kinds_at_call, nothing_known
 from device.vm.analysis.functions import Functions

@@ -9,7 +9,7 @@ from device.jit.compile import Compiled
 from device.jit.errors import JitError
 from device.jit.layout import MAILBOX
 from device.jit.lowering.calls import BUDGET_WORD
-from device.jit.lowering.function import Exit
+from device.jit.lowering.exits import Exit
 from device.jit.lowering.looked import Half, Home
 from device.jit.lowering.webs import BUDGET
 from device.jit.stop import Reason, Stop

@@ -29,21 +29,24 @@ from device.jit.encoder import alu as alu_registers
 from device.jit.fixups import Label
 from device.jit.lowering.alu import AluWriter, Divided
 from device.jit.lowering.branches import BranchWriter, Joined
-from device.jit.lowering.calls import Callee, CallSite, CallWriter, Request, arriving
-from device.jit.lowering.counted import Counted, CountedWriter, Rounds, counted, limits
+from device.jit.lowering.calls import CallSite, CallWriter, arriving
+from device.jit.lowering.counted import Counted, counted, limits
+from device.jit.lowering.exits import Exit, Moment
 from device.jit.lowering.fusing import fuse, gathered
 from device.jit.lowering.literals import UNIT, literals, wishes
-from device.jit.lowering.looked import Half, Home, Homes, Looked, known, look
-from device.jit.lowering.memory import Layout, MemoryWriter, Place
-from device.jit.lowering.operands import Operands, Scratch
+from device.jit.lowering.looked import Half, Looked, known, look
+from device.jit.lowering.memory import Layout, MemoryWriter
+from device.jit.lowering.operands import Operands
+from device.jit.lowering.program import Program
+from device.jit.lowering.rounds import CountedWriter, Rounds
 from device.jit.lowering.webs import BUDGET, allocate, scratch_beside
 from device.vm.analysis.budget import Segment, segments
 from device.vm.analysis.effects import bound
 from device.vm.analysis.functions import Part
-from device.vm.analysis.inlining import ENTERING, LEAVING, Bodies, Body, inlined
+from device.vm.analysis.inlining import ENTERING, LEAVING, Body, inlined
 from device.vm.analysis.intervals import solve
 from device.vm.analysis.lift import GO, LEAVE, RETURN, TEST, Block
-from device.vm.analysis.liveness import BOTH, EVERYTHING, HIGH, LOW, SPARE
+from device.vm.analysis.liveness import EVERYTHING, SPARE
 from device.vm.analysis.relations import distances
 from device.vm.analysis.values import ANY, State
 from device.vm.decode import (
@@ -62,7 +65,6 @@ from device.vm.decode import (
     STORE,
 )
 from device.vm.isa import FRAME_POINTER, Sem
-from device.vm.memory import STACK_TOP
 
 END: Final = "-"
 """What the name of a loop's beginning has behind it at its end."""
@@ -71,36 +73,6 @@ NARROWINGS = 2
 """What is proved costs nothing, so that bounds are worth some time."""
 
 _CONSTANTS = frozenset({CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """Where compiled code is left at `pc`: `refund` instructions were charged and not executed.
-
-    `halves` are those that are live, each in its home or a constant. `short` says that the budget left may
-    not last to where it is looked at next; what was charged for more `rounds` of a loop is given back too.
-    The accesses at the slots that are `blamed` would not be where they were guessed. Nobody called an
-    `outermost` function but the dispatcher.
-    """
-
-    pc: int
-    refund: int
-    halves: tuple[tuple[Half, Home | int], ...]
-    outermost: bool
-    short: bool = False
-    rounds: Rounds | None = None
-    blamed: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A place between two steps: the halves that are live and wanted there (see Looked), and their homes."""
-
-    pc: int
-    live: int
-    wanted: int
-    state: State
-    homes: Homes
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,42 +90,6 @@ class Latch:
     header: int
     joined: Joined
     through: int
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What the functions of a program have in common.
-
-    `places` are the regions by window, `needs` the halves that a function reads of its caller, `returned` the
-    argument registers that callers read behind a call; `function` gives a callee for what is known where it
-    is called, `checker` the label of the routine for accesses of unknown place, `request` a number for a
-    request, `bodies` what functions do that are small enough to stand where they are called. With `calls`
-    there are local functions.
-    """
-
-    places: Sequence[Place | None]
-    frame_size: int
-    frames: int
-    data_base: int
-    distrusted: frozenset[int]
-    needs: Callable[[int], int]
-    returned: tuple[int, ...]
-    function: Callable[[int, State], Callee]
-    checker: Callable[[int, bool, Scratch], Label]
-    request: Callable[[Request], int]
-    bodies: Bodies
-    calls: bool
-    checked: bool = True
-
-    @property
-    def returned_halves(self) -> int:
-        """`returned` as liveness wants it."""
-        return sum(BOTH[register] for register in self.returned)
-
-    @property
-    def deepest(self) -> int:
-        """r10 in the deepest frame."""
-        return STACK_TOP - (self.frames - 1) * self.frame_size
 
 
 class FunctionWriter:
@@ -398,7 +334,7 @@ class FunctionWriter:
             if self._counting_now is not None and at.pc == self._counting_now.loop.counts:
                 self._counting_now.ahead = 0
             if at.step[0] == CALL_LOCAL:
-                self._left = self._charge(next(waiting), _behind(at))
+                self._left = self._charge(next(waiting), Moment.behind(at))
         self._end(number, block)
 
     def _end(self, number: int, block: Block) -> None:
@@ -456,15 +392,12 @@ class FunctionWriter:
                 return self._front_of[target]
         return self._label_of[target]
 
-    def _ahead_of(self, at: Looked) -> Moment:
-        return Moment(at.pc, at.live, at.wanted, at.before, at.homes)
-
     def _at_start(self, number: int) -> Moment:
         """Where a block begins; its first step may be another than in the text (fusing.py)."""
         block, looked = self._unit.blocks[number], self._looked[number]
         if not looked:
             return self._at_nothing(number, block)
-        return replace(self._ahead_of(looked[0]), pc=block.start)
+        return replace(Moment.ahead_of(looked[0]), pc=block.start)
 
     def _at_nothing(self, number: int, block: Block) -> Moment:
         """Behind a block's steps, where the exact engine takes over at what cannot be decoded."""
@@ -540,14 +473,14 @@ class FunctionWriter:
     def _ask(self) -> None:
         """A request; the label stands behind its SVC, where a machine that it stopped is found."""
         name = f"{self._prefix}r{len(self.requests)}"
-        self.requests[name] = self._exit_of(self._ahead_of(self._operands.at), self._left)
+        self.requests[name] = self._exit_of(Moment.ahead_of(self._operands.at), self._left)
         self._calls.ask(name)
 
     # Exits
 
     def _exit(self) -> Label:
         """An exit at the step at hand."""
-        return self._leaving(self._ahead_of(self._operands.at), self._left)
+        return self._leaving(Moment.ahead_of(self._operands.at), self._left)
 
     def _leaving(
         self, moment: Moment, refund: int, *, short: bool = False, blamed: tuple[int, ...] = ()
@@ -558,19 +491,8 @@ class FunctionWriter:
         return label
 
     def _exit_of(self, moment: Moment, refund: int) -> Exit:
-        halves: list[tuple[Half, Home | int]] = []
-        for register in range(FRAME_POINTER):
-            for high, bits in ((False, LOW), (True, HIGH)):
-                if moment.live & bits[register]:
-                    home = moment.homes.get((register, high))
-                    where = home if home is not None else known(moment.state, register, high)
-                    if where is None:
-                        raise AssertionError(f"a half of r{register} is live and has no home")
-                    halves.append(((register, high), where))
-                elif moment.wanted & bits[register]:
-                    halves.append(((register, high), 0))
         rounds = self._counting_now.rounds() if self._counting_now is not None else None
-        return Exit(moment.pc, refund, tuple(halves), self._outermost, rounds=rounds)
+        return Exit(moment.pc, refund, moment.halves(), self._outermost, rounds=rounds)
 
 
 def _deep_enough(program: Program, entry: State) -> Callable[[int], Body | None]:
@@ -583,8 +505,3 @@ def _deep_enough(program: Program, entry: State) -> Callable[[int], Body | None]
         return found if found is not None and found.frames <= frames else None
 
     return body
-
-
-def _behind(call: Looked) -> Moment:
-    """Where a local call comes back to."""
-    return Moment(call.pc + 1, call.live_behind, call.wanted_behind, call.behind, call.homes_behind)
