@@ -31,10 +31,11 @@ CALLEES: Final = (
 
 
 class Rounds:
-    """One program while it is written."""
+    """One program while it is written; with `accesses` counters are indices, and all is stored."""
 
-    def __init__(self, source: random.Random) -> None:
+    def __init__(self, source: random.Random, *, accesses: bool = False) -> None:
         self._source = source
+        self._accesses = accesses
         self._lines = [f"lddw r{CONTEXT}, {CONTEXT_BASE}", f"ldxdw r{UNKNOWN}, [r{CONTEXT}]"]
         self._labels = 0
         self._items: tuple[Callable[[int], None], ...] = (
@@ -48,6 +49,8 @@ class Rounds:
             self._constant(register)
         for _ in range(self._source.choice((1, 1, 2, 3))):
             self._source.choice((self._loop, self._loop, self._loop, self._again))(0)
+        if self._accesses:
+            self._lines += [f"stxdw [r10-{8 + 8 * register}], r{register}" for register in range(10)]
         callees = [f"f{number}: {body}" for number, body in enumerate(CALLEES)]
         return "\n".join([*self._lines, "exit", *callees])
 
@@ -96,10 +99,17 @@ class Rounds:
         self._write(f"lddw r{register}, {self._near()}")
 
     def _load(self, register: int) -> None:
+        if self._accesses and self._source.random() < 0.5:
+            self._index(register)
+            return
         name = self._source.choice(("ldxb", "ldxdw", "ldxsb", "lock fetch add"))
         place = f"[r{CONTEXT}+{self._source.randrange(8)}]"
         is_atomic = name.startswith("lock")
         self._write(f"{name} {place}, r{register}" if is_atomic else f"{name} r{register}, {place}")
+
+    def _index(self, register: int) -> None:
+        access = self._source.choice(("ldxb r5, [r5]", "ldxb r3, [r5+1]", "stxb [r5-1], r6", "stxb [r5], r7"))
+        self._write(f"mov r5, r{register}\nadd r5, r{self._source.choice((CONTEXT, CONTEXT, 10))}\n{access}")
 
     def _call(self, _register: int) -> None:
         self._write(self._source.choice(("call 7", *(f"call local f{n}" for n in range(len(CALLEES))))))
@@ -203,10 +213,10 @@ class Rounds:
         self._write(f"{out}:")
 
 
-def programs(first: int, count: int) -> Iterator[tuple[int, str]]:
+def programs(first: int, count: int, *, accesses: bool = False) -> Iterator[tuple[int, str]]:
     """So many programs, each with its number."""
     for number in range(first, first + count):
-        yield number, Rounds(random.Random(number)).text()
+        yield number, Rounds(random.Random(number), accesses=accesses).text()
 
 
 def _fits(value: int) -> bool:
