@@ -54,6 +54,16 @@ def test_every_budget_ends_where_switch_ends(source: str) -> None:
         assert found == expected, budget
 
 
+@pytest.mark.parametrize("exponent", range(31))
+def test_a_step_of_any_power_of_two(exponent: int) -> None:
+    step = 1 << exponent
+    source = f"lddw r7, {min(30 * step, 2**31 - 1)}\nmov r6, 0\nagain: add r6, {step}\njlt r6, r7, again"
+    assert charged_at_once(source) == 1
+    for budget in (*range(12), 200):
+        found, expected = outcomes(source, budget)
+        assert found == expected, budget
+
+
 @pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
 def test_it_is_seen_to_count(source: str) -> None:
     assert charged_at_once(source) == 1

@@ -130,7 +130,9 @@ class CountedWriter:
             return
         asm.emit(if_then(Cond.LS), *load_constant(rounds, loop.step))
         if loop.step > 1:
-            asm.emit(alu_imm(Alu.ADD, rounds, rounds, loop.step - 1))
+            encoding = try_alu_imm(Alu.ADD, rounds, rounds, loop.step - 1)
+            more = self._o.scratch[1]
+            asm.emit(encoding or alu(Alu.ADD, rounds, rounds, self._o.value(loop.step - 1, more)))
             asm.emit(shift_imm(Shift.LSR, rounds, rounds, loop.step.bit_length() - 1))
 
     def _subtract(self, rounds: int, *, forward: bool) -> None:
