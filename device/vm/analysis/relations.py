@@ -57,17 +57,20 @@ def distances(unit: Unit, entry: State) -> list[Distances]:
         (_NOTHING, low) if low == high else (register, 0) for register, (low, high, _) in enumerate(entry)
     ]
     ends: list[list[_Sum] | None] = [None] * len(blocks)
+    stale = {0}  # blocks of which something is new where they begin
     for _ in range(_SWEEPS):
-        changed = False
         for number, block in enumerate(blocks):
+            if number not in stale:
+                continue
+            stale.remove(number)
             arriving = [found for source in block.before if (found := ends[source]) is not None]
             if not number:
                 arriving.append(beginning)
-            if arriving:
-                end = _behind(_meeting(arriving), through[number])
-                if end != ends[number]:
-                    ends[number], changed = end, True
-        if not changed:
+            end = _behind(_meeting(arriving), through[number])
+            if end != ends[number]:
+                ends[number] = end
+                stale.update(block.successors())
+        if not stale:
             return [_compared(block, end) for block, end in zip(blocks, ends, strict=True)]
     return [{} for _ in blocks]
 
@@ -109,6 +112,8 @@ def _meeting(arriving: Sequence[Sequence[_Sum]]) -> list[_Sum]:
     It is told by registers alone: what is new in one block means something else in another.
     """
     first = arriving[0]
+    if len(arriving) == 1:
+        return _alone(first)
     groups: dict[tuple[int, ...], _Sum] = {}
     met: list[_Sum] = []
     for register, (base, above) in enumerate(first):
@@ -120,6 +125,19 @@ def _meeting(arriving: Sequence[Sequence[_Sum]]) -> list[_Sum]:
         member, its = groups.setdefault(key, (register, above))
         met.append((member, above - its & MASK64))
     return met
+
+
+def _alone(way: Sequence[_Sum]) -> list[_Sum]:
+    """What holds at the end of a block, told by registers."""
+    members: dict[int, _Sum] = {}
+    found: list[_Sum] = []
+    for register, (base, above) in enumerate(way):
+        if base == _NOTHING:
+            found.append((base, above))
+        else:
+            member, its = members.setdefault(base, (register, above))
+            found.append((member, above - its & MASK64))
+    return found
 
 
 def _behind(start: Sequence[_Sum], through: Sequence[_Sum]) -> list[_Sum]:
