@@ -46,10 +46,11 @@ def write(sections: Mapping[str, Sequence[Row]], folder: Path) -> list[Path]:
 
     written: list[Path] = []
     with rc_context(_STYLE):
-        for name, (section, draw) in PLOTS.items():
-            if sections.get(section):
+        for name, (section, shown, draw) in PLOTS.items():
+            rows = [row for row in sections.get(section, ()) if shown(row)]
+            if rows:
                 figure = Figure(figsize=(9, 4.5))
-                draw(figure.subplots(), sections[section])
+                draw(figure.subplots(), rows)
                 written += _save(figure, folder / name)
     return written
 
@@ -108,8 +109,7 @@ def _checks(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def _fletcher(axes: Any, rows: Sequence[Row]) -> None:
-    shown = [row for row in rows if row["kernel"] == "fletcher16" and row["checks"]]
-    sizes = [row["bytes"] for row in shown]
+    sizes = [row["bytes"] for row in rows]
     lines = {
         "native_seconds": "native C at -O2",
         "seconds": "compiled",
@@ -117,7 +117,7 @@ def _fletcher(axes: Any, rows: Sequence[Row]) -> None:
         "interpreter_seconds": "interpreter, whole call",
     }
     for name, title in lines.items():
-        known = [(size, row[name] * 1e6) for size, row in zip(sizes, shown, strict=True) if row.get(name)]
+        known = [(size, row[name] * 1e6) for size, row in zip(sizes, rows, strict=True) if row.get(name)]
         axes.plot([size for size, _ in known], [value for _, value in known], marker="o", label=title)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
@@ -125,8 +125,7 @@ def _fletcher(axes: Any, rows: Sequence[Row]) -> None:
     axes.set_xlabel("bytes")
     axes.set_ylabel("µs")
     axes.set_title("Fletcher-16, all on one machine")
-    if shown:
-        axes.legend()
+    axes.legend()
 
 
 def _sizes(axes: Any, rows: Sequence[Row]) -> None:
@@ -175,12 +174,20 @@ def _regions(axes: Any, rows: Sequence[Row]) -> None:
     axes.legend()
 
 
-PLOTS: Final[Mapping[str, tuple[str, Draw]]] = {
-    "engines": ("engines", _engines),
-    "jit_ratios": ("jit", _ratios),
-    "jit_checks": ("jit", _checks),
-    "fletcher16": ("jit", _fletcher),
-    "sizes": ("sizes", _sizes),
-    "regions": ("regions", _regions),
+def _any(_row: Row) -> bool:
+    return True
+
+
+def _checked_fletcher(row: Row) -> bool:
+    return bool(row["kernel"] == "fletcher16" and row["checks"])
+
+
+PLOTS: Final[Mapping[str, tuple[str, Callable[[Row], bool], Draw]]] = {
+    "engines": ("engines", _any, _engines),
+    "jit_ratios": ("jit", _any, _ratios),
+    "jit_checks": ("jit", _any, _checks),
+    "fletcher16": ("jit", _checked_fletcher, _fletcher),
+    "sizes": ("sizes", _any, _sizes),
+    "regions": ("regions", _any, _regions),
 }
-"""By the name of the file: the section whose rows it shows, and how."""
+"""By the name of the file: the section and which of its rows it shows, and how. Nothing is drawn of none."""

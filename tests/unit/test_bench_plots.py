@@ -37,6 +37,13 @@ def test_each_plot_is_there_in_each_format(results: dict[str, list[Row]], tmp_pa
 
 
 @drawn
+def test_what_has_no_rows_is_not_drawn(results: dict[str, list[Row]], tmp_path: Path) -> None:
+    others = [row for row in results["jit"] if row["kernel"] != "fletcher16"]
+    written = plots.write({"jit": others}, tmp_path)
+    assert {file.stem for file in written} == {"jit_ratios", "jit_checks"}
+
+
+@drawn
 def test_the_same_results_give_the_same_files(results: dict[str, list[Row]], tmp_path: Path) -> None:
     one, two = (plots.write({"sizes": results["sizes"]}, tmp_path / name) for name in "ab")
     assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
