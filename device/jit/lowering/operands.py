@@ -72,24 +72,22 @@ class Operands:
 
     def read_at(self, fused: Fused, one: int, other: int) -> tuple[int, int]:
         """The low halves of what is fused with the step, in their homes or in these scratch registers."""
-        now, self.at = self.at, fused.first
-        found = self.read(fused.one, False, one), self.read(fused.other, False, other)
-        self.at = now
-        return found
+        return self._earlier(fused.first, fused.one, one), self._earlier(fused.first, fused.other, other)
 
     def factor(self, product: Product, scratch: int) -> int:
         """The low half of the first factor, in its home or in `scratch`."""
-        now, self.at = self.at, product.first
-        found = self.read(product.one, False, scratch)
-        self.at = now
-        return found
+        return self._earlier(product.first, product.one, scratch)
 
     def other_factor(self, product: Product, scratch: int) -> int:
         """The same of the second one, which may be a constant."""
         if product.other < 0:
             return self.value(product.factor, scratch)
-        now, self.at = self.at, product.first
-        found = self.read(product.other, False, scratch)
+        return self._earlier(product.first, product.other, scratch)
+
+    def _earlier(self, first: Looked, register: int, scratch: int) -> int:
+        """A low half as it is before another step than the one at hand."""
+        now, self.at = self.at, first
+        found = self.read(register, False, scratch)
         self.at = now
         return found
 

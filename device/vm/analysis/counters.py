@@ -8,25 +8,17 @@ widening, which knows nothing of time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from device.vm.analysis.lift import GO, TEST, Unit
-from device.vm.analysis.liveness import HIGH_AT
+from device.vm.analysis.liveness import HIGH_AT, changed
 from device.vm.analysis.structure import Structure
 from device.vm.analysis.values import State, Value
 from device.vm.decode import (
     ALU,
-    ATOMIC_FETCH,
     CALL_HELPER,
-    CALL_LOCAL,
-    COMPARE_EXCHANGE,
-    CONSTANT,
-    DATA_ADDRESS,
-    LOAD,
-    LOAD_SIGNED,
     MASK32,
-    RODATA_ADDRESS,
     Step,
 )
 from device.vm.isa import Sem
@@ -74,7 +66,6 @@ _GROWTH: Final = {32: 1 << 31, 64: 1 << 63}
 
 _SIGN: Final = 1 << 31
 _ADD: Final = Sem.ADD
-_LOADING: Final = frozenset({LOAD, LOAD_SIGNED, CONSTANT, DATA_ADDRESS, RODATA_ADDRESS})
 
 
 def find(unit: Unit, shape: Structure) -> dict[int, Counters]:
@@ -133,7 +124,7 @@ def _stop(unit: Unit, shape: Structure, header: int) -> Stop | None:
     _, sem, width, mask, register, _, _, imm, from_register = block.steps[-1][1]
     if from_register or sem is not (Sem.JNE if target == block.taken else Sem.JEQ):
         return None
-    changes = [step for step in _steps_of(unit, shape, header) if register in _written(step)]
+    changes = [step for step in _steps_of(unit, shape, header) if register in changed(step)]
     if len(changes) != 1 or all(step is not changes[0] for _, step in block.steps):
         return None
     case, operation, added, _, _, _, _, by, from_register = changes[0]
@@ -167,20 +158,8 @@ def _note(step: Step, growth: _Growth) -> None:
         counts = sem is _ADD and not from_register and 0 < imm < (2**31 if width == 64 else 2)
         growth[dst] = _worse(growth[dst], _GROWTH[width]) if counts else None
         return
-    for register in _written(step):
+    for register in changed(step):
         growth[register] = None
-
-
-def _written(step: Step) -> Sequence[int]:
-    """The registers that a step changes."""
-    case, dst, src = step[0], step[4], step[5]
-    if case == ALU or case in _LOADING:
-        return (dst,)
-    if case in (CALL_HELPER, COMPARE_EXCHANGE):
-        return (0,)
-    if case == ATOMIC_FETCH:
-        return (src,)
-    return range(6) if case == CALL_LOCAL else ()
 
 
 def _worse(old: int | None, new: int | None) -> int | None:

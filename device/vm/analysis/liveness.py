@@ -8,7 +8,7 @@ has: they keep what functions that are written where they are called would have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from device.vm.analysis.lift import Block, Unit
@@ -19,6 +19,7 @@ from device.vm.decode import (
     BRANCH,
     CALL_HELPER,
     CALL_LOCAL,
+    COMPARE_EXCHANGE,
     CONSTANT,
     DATA_ADDRESS,
     EXIT,
@@ -98,6 +99,18 @@ def effect(step: Step, live: int, needs_of: CallNeeds, returned: int) -> tuple[i
     if case == ATOMIC_FETCH:
         return BOTH[src], LOW[dst] | operand
     return RESULT, operand | LOW[dst] | (BOTH[0] if width > _HALF else LOW[0])  # COMPARE_EXCHANGE
+
+
+def changed(step: Step) -> Sequence[int]:
+    """The registers that a step changes."""
+    case, dst, src = step[0], step[4], step[5]
+    if case == ALU or case in _LOADS or case in _CONSTANTS:
+        return (dst,)
+    if case in (CALL_HELPER, COMPARE_EXCHANGE):
+        return (0,)
+    if case == ATOMIC_FETCH:
+        return (src,)
+    return range(6) if case == CALL_LOCAL else ()
 
 
 def _operands(sem: Sem, width: int, high: bool, dst: int, src: int, imm: int) -> int:

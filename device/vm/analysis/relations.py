@@ -11,20 +11,12 @@ from itertools import count
 from typing import Final
 
 from device.vm.analysis.lift import TEST, Block, Unit
-from device.vm.analysis.liveness import HIGH_AT
+from device.vm.analysis.liveness import HIGH_AT, changed
 from device.vm.analysis.values import State
 from device.vm.decode import (
     ALU,
-    ATOMIC_FETCH,
-    CALL_HELPER,
-    CALL_LOCAL,
-    COMPARE_EXCHANGE,
     CONSTANT,
-    DATA_ADDRESS,
-    LOAD,
-    LOAD_SIGNED,
     MASK64,
-    RODATA_ADDRESS,
     Step,
 )
 from device.vm.isa import Sem
@@ -45,7 +37,6 @@ _SWEEPS: Final = 16
 """Times that all blocks are gone over. What loops in loops need more for is left unknown: a sweep of the
 largest unit takes some 20 ms, and units could be made that need one for each of their blocks."""
 
-_GIVES: Final = frozenset({ALU, LOAD, LOAD_SIGNED, DATA_ADDRESS, RODATA_ADDRESS})
 _ADD, _SUB, _MOV = Sem.ADD, Sem.SUB, Sem.MOV
 
 
@@ -79,23 +70,19 @@ def _through(block: Block, registers: int) -> list[_Sum]:
     """The registers at a block's end, by what they are at its beginning."""
     found: list[_Sum] = [(register, 0) for register in range(registers)]
     for new, (_, step) in zip(count(_NEW, _CHANGED), block.steps, strict=False):
-        case, dst = step[0], step[4]
-        if case == CONSTANT:
-            found[dst] = _NOTHING, step[7] & MASK64
-        elif case in _GIVES:
-            found[dst] = (case == ALU and _sum(step, found)) or (new, 0)
-        elif case == CALL_LOCAL:
-            found[0:6] = [(new + register, 0) for register in range(6)]
-        elif case == ATOMIC_FETCH:
-            found[step[5]] = new, 0
-        elif case in (CALL_HELPER, COMPARE_EXCHANGE):
-            found[0] = new, 0
+        known = _sum(step, found)
+        for number, register in enumerate(changed(step)):
+            found[register] = known or (new + number, 0)
     return found
 
 
 def _sum(step: Step, found: Sequence[_Sum]) -> _Sum | None:
     """What an operation gives, if that is one of the registers and a constant, or a constant."""
-    _, sem, width, mask, dst, src, _, imm, from_register = step
+    case, sem, width, mask, dst, src, _, imm, from_register = step
+    if case == CONSTANT:
+        return _NOTHING, imm & MASK64
+    if case != ALU:
+        return None
     if sem is _MOV and not from_register:
         return _NOTHING, imm & mask
     if width == 64 and from_register and sem is _MOV:
