@@ -7,21 +7,12 @@ import pytest
 from device.vm.analysis import intervals
 from device.vm.analysis.counters import Stop, find
 from device.vm.analysis.effects import bound
-from device.vm.analysis.lift import Unit, lift
 from device.vm.analysis.structure import shape
 from device.vm.analysis.values import ANY, State
-from device.vm.asm import assemble
-from device.vm.decode import MASK32, MASK64, decode_step
-from device.vm.isa import SLOT_SIZE
+from device.vm.decode import MASK32, MASK64
+from tests.unit.lifted import unit_of
 
 NOTHING: State = [ANY] * 11
-
-
-def unit_of(source: str) -> Unit:
-    text = assemble(source)
-    unit = lift(lambda pc: decode_step(text, pc), len(text) // SLOT_SIZE, 0)
-    assert unit is not None
-    return unit
 
 
 RANGES = {

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from device.vm.analysis.lift import Unit, lift
 from device.vm.analysis.relations import Distances, distances, tell
 from device.vm.analysis.values import ANY, State, number
-from device.vm.asm import assemble
-from device.vm.decode import MASK64, decode_step
-from device.vm.isa import SLOT_SIZE
+from device.vm.decode import MASK64
+from tests.unit.lifted import unit_of
 
 NOTHING: State = [ANY] * 11
-
-
-def unit_of(source: str) -> Unit:
-    text = assemble(source)
-    unit = lift(lambda pc: decode_step(text, pc), len(text) // SLOT_SIZE, 0)
-    assert unit is not None
-    return unit
 
 
 def at_the_last_jump(source: str, entry: State = NOTHING) -> Distances:
